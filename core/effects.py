@@ -1,0 +1,135 @@
+"""What the core asks of a transport, and what a transport tells the core: the whole border on one page.
+
+A transport owns one `ClientConnection` (see `dragoman.core.connection`) for each client socket. It tells the connection what
+happened, each time with ``now``, and performs the effects that come back, in order, at once, deciding nothing::
+
+    connection.client_sent(data, now)                     bytes from the client; b"" = it closed or reset
+    connection.upstream_opened(attempt, now, reused)      the connection of OpenUpstream stands
+    connection.upstream_failed(attempt, failure, now)     it could not be opened
+    connection.upstream_sent(attempt, data, now)          bytes from the provider; b"" = it closed or reset
+    connection.handle_timer(now)                          next_deadline() has come
+    connection.drain(now)                                 finish the exchange in hand, then close
+    connection.abort(now)                                 end now, with a proper error in the client's dialect
+
+    connection.next_deadline() -> float                   when to call handle_timer next; math.inf = never
+    connection.is_reading -> bool                         False: leave the client's bytes in the socket for now
+
+Attempts are numbered within a connection. Every input about an upstream brings its attempt back; the core drops what is late, so
+a transport needs no rite of cancellation: after CloseUpstream or ReleaseUpstream it may forget the number at once.
+"""
+
+from enum import Enum
+
+import attrs
+
+
+@attrs.frozen
+class Proxy:
+    """A proxy in front of an upstream.
+
+    Attributes:
+        scheme: ``http`` (CONNECT for TLS origins, absolute-form otherwise is not used), ``socks5`` (names resolved here) or
+            ``socks5h`` (names resolved by the proxy).
+        host: Name or address, without brackets.
+        port: TCP port.
+        username: For the proxy, or None.
+        password: For the proxy, or None.
+
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(cache_hash=True)
+class Origin:
+    """Where an upstream is: what a keep-alive pool is keyed by.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: Name or address, without brackets; the name TLS certificates are checked against.
+        port: TCP port.
+        proxy: The proxy to go through, or None.
+        ca_file: A PEM file of extra trust roots for this origin, or None for the default ones.
+
+    """
+
+    scheme: str
+    host: str
+    port: int
+    proxy: Proxy | None = None
+    ca_file: str | None = None
+
+
+class FailureKind(Enum):
+    """Why an upstream connection could not be opened."""
+
+    REFUSED = "refused"  #: nobody listens there, or the network is unreachable
+    UNRESOLVED = "unresolved"  #: the name does not resolve
+    TLS = "tls"  #: the handshake failed: certificate, host name, protocol
+    PROXY = "proxy"  #: the proxy refused or could not be understood
+    LIMIT = "limit"  #: too many connections to this origin are open already
+
+
+@attrs.frozen
+class ConnectFailure:
+    """Why an upstream connection could not be opened, with a sentence for people; no secrets in it."""
+
+    kind: FailureKind
+    detail: str
+
+
+@attrs.frozen
+class OpenUpstream:
+    """Open a connection to `origin`, or take an idle one; then call `upstream_opened` (or `upstream_failed`).
+
+    With `fresh` an idle connection will not do: the last one turned out to be dead.
+    """
+
+    attempt: int
+    origin: Origin
+    fresh: bool = False
+
+
+@attrs.frozen
+class WriteUpstream:
+    """Send to the provider."""
+
+    attempt: int
+    data: bytes
+
+
+@attrs.frozen
+class ReleaseUpstream:
+    """The answer is complete and the connection sound: keep it for the next exchange with its origin."""
+
+    attempt: int
+
+
+@attrs.frozen
+class CloseUpstream:
+    """Close the connection (or stop opening it), whatever is in flight: the provider should notice at once."""
+
+    attempt: int
+
+
+@attrs.frozen
+class WriteClient:
+    """Send to the client."""
+
+    data: bytes
+
+
+@attrs.frozen
+class CloseClient:
+    """Flush what was written, close our side, and drop the connection.
+
+    A transport should shut down writing, then read and drop for a short while what the client still sends (RFC 9112,
+    section 9.6), so that a final answer is not destroyed by a reset.
+    """
+
+
+Effect = OpenUpstream | WriteUpstream | ReleaseUpstream | CloseUpstream | WriteClient | CloseClient

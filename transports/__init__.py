@@ -1,0 +1,9 @@
+"""Sockets for the core.
+
+Lives here: moving bytes, keeping deadlines, performing effects, on trio (`on_trio`), on asyncio (`on_asyncio`) and in
+memory with virtual time (`on_memory`). What they share without an event loop stands beside them.
+May not live here: decisions. Imports `dragoman.core` only.
+"""
+
+if __name__ != "dragoman.transports":
+    raise ImportError("import this folder as dragoman.transports")

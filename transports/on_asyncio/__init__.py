@@ -1,0 +1,1 @@
+"""The asyncio transport. Same files, same names, same behaviour as `dragoman.transports.on_trio`."""
