@@ -1,0 +1,291 @@
+"""Heads of HTTP/1.1 messages, read fast without being believed.
+
+h11 is the judge of every head. In front of it stands a memo of header lines: a line that is plainly valid (a strict subset of h11's
+grammar) is remembered with its lower-case name and its value, so that the lines which every request of a client repeats cost one
+dictionary look-up. Rules that keep this safe (request smuggling lives here):
+
+1. A head is read by the memo only when every line is plainly valid and its framing is plain: at most one Content-Length of digits, or
+   one ``Transfer-Encoding: chunked``, one Host. Anything else goes to h11 whole, and h11's word is final.
+2. Framing is evaluated anew for each head; only lines are remembered, never conclusions.
+3. Lines that carry a secret, or change with each message, are never remembered. The memo is bounded.
+4. On top of h11: Content-Length beside Transfer-Encoding is refused (RFC 9112, section 6.3, allows it), and so is Transfer-Encoding in
+   HTTP/1.0 (section 6.1).
+
+`tests/core/test_http_heads.py` holds both ways against each other: what the memo accepts, h11 accepts with the same result.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import h11
+
+from dragoman.core.errors import BadRequest, HeadTooLarge, UpstreamError
+
+Field = tuple[bytes, bytes]
+
+# A strict subset of RFC 9110's field grammar: h11 also takes some control characters; those lines are left to it.
+_FIELD: Final = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x21-\x7e\x80-\xff](?:[ \t\x21-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?[ \t]*"
+)
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [ \t\x21-\x7e\x80-\xff]*)?")
+
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"host", b"expect"})
+_SECRET: Final = frozenset({
+    b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"x-api-key", b"x-goog-api-key", b"api-key",
+    b"x-management-key", b"x-management-secret",
+})  # fmt: skip
+_CHANGING: Final = frozenset({
+    b"content-length", b"date", b"x-request-id", b"request-id", b"traceparent", b"tracestate", b"idempotency-key",
+    b"x-client-request-id", b"x-stainless-retry-count", b"cf-ray", b"openai-processing-ms", b"x-ratelimit-reset-tokens",
+    b"x-ratelimit-remaining-tokens", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests",
+})  # fmt: skip
+
+_MEMO_LINES: Final = 2048
+_MEMO_LINE_LENGTH: Final = 512
+
+
+@attrs.frozen
+class RequestHead:
+    """The head of a request.
+
+    Attributes:
+        method: As sent, upper-case by convention.
+        target: The request target as sent: path and query, or absolute form.
+        is_http_1_0: The client speaks HTTP/1.0: no chunks, no keep-alive.
+        fields: Names in lower case, values without outer white space, in order.
+        content_length: Bytes of body announced; 0 when nothing is.
+        is_chunked: The body comes in chunks.
+        keeps_alive: The client lets the connection live on.
+        expects_continue: It waits for ``100 Continue`` before it sends the body.
+
+    """
+
+    method: bytes
+    target: bytes
+    is_http_1_0: bool
+    fields: Sequence[Field]
+    content_length: int
+    is_chunked: bool
+    keeps_alive: bool
+    expects_continue: bool
+
+
+@attrs.frozen
+class ResponseHead:
+    """The head of an answer.
+
+    Attributes:
+        status: HTTP status.
+        fields: Names in lower case, values without outer white space, in order.
+        content_length: Bytes of body announced, or None.
+        is_chunked: The body comes in chunks.
+        keeps_alive: The server lets the connection live on.
+
+    """
+
+    status: int
+    fields: Sequence[Field]
+    content_length: int | None
+    is_chunked: bool
+    keeps_alive: bool
+
+
+class HeadReader:
+    r"""Reads heads, remembering lines; one for a whole gateway.
+
+    Args:
+        limit: The longest head taken, in bytes.
+
+    >>> head = HeadReader().read_request(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    >>> head.method, head.target, head.fields
+    (b'GET', b'/health', [(b'host', b'a')])
+
+    """
+
+    def __init__(self, limit: int = 64 * 1024) -> None:
+        self.limit = limit
+        self._young: dict[bytes, Field] = {}
+        self._old: dict[bytes, Field] = {}
+
+    def read_request(self, head: bytes) -> RequestHead:
+        """Read the head of a request, from its first byte to the end of its blank line.
+
+        Raises:
+            BadRequest: h11 refuses it, or its framing is ambiguous.
+            HeadTooLarge: It is over the limit.
+
+        """
+        if len(head) > self.limit:
+            raise HeadTooLarge(f"The request line and headers are over {self.limit} bytes.")
+        lines = head.split(b"\r\n")
+        start = _REQUEST_LINE.fullmatch(lines[0])
+        read = self._read_fields(lines) if start is not None else None
+        if start is None or read is None or read[1] is None:
+            return self._request_by_h11(head)
+        fields, framing = read
+        method, target, minor = start.groups()
+        hosts = framing.get(b"host")
+        if method == b"CONNECT" or (minor == b"1" and hosts is None):
+            return self._request_by_h11(head)
+        return _request_head(method, target, minor == b"0", fields, framing)
+
+    def read_response(self, head: bytes) -> ResponseHead:
+        """Read the head of an answer, from its first byte to the end of its blank line.
+
+        Raises:
+            UpstreamError: It is not HTTP/1.1, or its framing is ambiguous.
+
+        """
+        if len(head) > self.limit:
+            raise UpstreamError(f"answered with a head of over {self.limit} bytes")
+        lines = head.split(b"\r\n")
+        start = _STATUS_LINE.fullmatch(lines[0])
+        read = self._read_fields(lines) if start is not None else None
+        if start is None or read is None or read[1] is None:
+            return self._response_by_h11(head)
+        fields, framing = read
+        return _response_head(int(start[2]), start[1] == b"0", fields, framing)
+
+    def _read_fields(self, lines: list[bytes]) -> tuple[list[Field], dict[bytes, bytes]] | None:
+        """Fields and framing fields of a head in lines; None when it takes h11 to judge."""
+        fields: list[Field] = []
+        framing: dict[bytes, bytes] = {}
+        recall = self._young.get
+        for line in lines[1:-2]:
+            field = recall(line) or self._new_line(line)
+            if field is None:
+                return None
+            name = field[0]
+            if name in _FRAMING:
+                if name in framing or not _is_plain(name, field[1]):
+                    return None
+                framing[name] = field[1]
+            fields.append(field)
+        return fields, framing
+
+    def _new_line(self, line: bytes) -> Field | None:
+        """Judge a line that was not seen lately; remember it if that is safe."""
+        field = self._old.get(line)
+        if field is None:
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                return None
+            name = match[1].lower()
+            field = (name, match[2] or b"")
+            if name in _SECRET or name in _CHANGING or len(line) > _MEMO_LINE_LENGTH:
+                return field
+        # Two generations: what is used lives on, what is not goes with the old one.
+        if len(self._young) >= _MEMO_LINES:
+            self._old, self._young = self._young, {}
+        self._young[line] = field
+        return field
+
+    def _request_by_h11(self, head: bytes) -> RequestHead:
+        judge = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limit)
+        judge.receive_data(head)
+        try:
+            event = judge.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(f"The request is not valid HTTP/1.1: {error}") from None
+        if not isinstance(event, h11.Request):
+            raise BadRequest("The request is not valid HTTP/1.1.")
+        fields = [(bytes(name), bytes(value)) for name, value in event.headers]
+        framing = _framing_of(fields)
+        if framing is None:
+            raise BadRequest("Content-Length and Transfer-Encoding contradict each other.")
+        return _request_head(bytes(event.method), bytes(event.target), event.http_version < b"1.1", fields, framing)
+
+    def _response_by_h11(self, head: bytes) -> ResponseHead:
+        judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=self.limit)
+        judge.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+        judge.send(h11.EndOfMessage())
+        judge.receive_data(head)
+        try:
+            event = judge.next_event()
+        except h11.RemoteProtocolError as error:
+            raise UpstreamError(f"answered with something that is not HTTP/1.1: {error}") from None
+        if not isinstance(event, h11.Response | h11.InformationalResponse):
+            raise UpstreamError("answered with something that is not HTTP/1.1")
+        fields = [(bytes(name), bytes(value)) for name, value in event.headers]
+        framing = _framing_of(fields)
+        if framing is None:
+            raise UpstreamError("answered with Content-Length and Transfer-Encoding that contradict each other")
+        return _response_head(event.status_code, event.http_version < b"1.1", fields, framing)
+
+
+def end_of_head(buffer: bytes | bytearray) -> int:
+    r"""Where the head at the start of `buffer` ends (behind its blank line), or 0 while it is incomplete.
+
+    As h11 sees it: the first ``\n\n`` or ``\n\r\n``.
+
+    >>> end_of_head(b"GET / HTTP/1.1\r\n\r\nbody"), end_of_head(b"GET / HTTP/1.1\r\n")
+    (18, 0)
+    """
+    strict = buffer.find(b"\n\r\n")
+    bare = buffer.find(b"\n\n", 0, strict if strict >= 0 else len(buffer))
+    if bare >= 0:
+        return bare + 2
+    return strict + 3 if strict >= 0 else 0
+
+
+def _is_plain(name: bytes, value: bytes) -> bool:
+    """Whether a framing field says what it says without needing h11."""
+    if name == b"content-length":
+        return value.isdigit() and len(value) <= 20
+    if name == b"transfer-encoding":
+        return value.lower() == b"chunked"
+    return True
+
+
+def _framing_of(fields: Sequence[Field]) -> dict[bytes, bytes] | None:
+    """The framing fields of a head that h11 accepted; None when they contradict each other."""
+    framing: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in _FRAMING:
+            framing[name] = framing[name] + b"," + value if name in framing and name == b"connection" else value
+    return framing if not (b"content-length" in framing and b"transfer-encoding" in framing) else None
+
+
+def _request_head(
+    method: bytes, target: bytes, is_http_1_0: bool, fields: Sequence[Field], framing: dict[bytes, bytes]
+) -> RequestHead:
+    is_chunked = b"transfer-encoding" in framing
+    length = framing.get(b"content-length")
+    if is_chunked and (length is not None or is_http_1_0):
+        raise BadRequest("Content-Length and Transfer-Encoding contradict each other.")
+    return RequestHead(
+        method,
+        target,
+        is_http_1_0,
+        fields,
+        int(length or 0),
+        is_chunked,
+        not is_http_1_0 and _lives_on(framing),
+        not is_http_1_0 and framing.get(b"expect", b"").lower() == b"100-continue",
+    )
+
+
+def _response_head(
+    status: int, is_http_1_0: bool, fields: Sequence[Field], framing: dict[bytes, bytes]
+) -> ResponseHead:
+    is_chunked = b"transfer-encoding" in framing
+    length = framing.get(b"content-length")
+    if is_chunked and (length is not None or is_http_1_0):
+        raise UpstreamError("answered with Content-Length and Transfer-Encoding that contradict each other")
+    return ResponseHead(
+        status,
+        fields,
+        int(length) if length is not None else None,
+        is_chunked,
+        not is_http_1_0 and _lives_on(framing),
+    )
+
+
+def _lives_on(framing: dict[bytes, bytes]) -> bool:
+    value = framing.get(b"connection")
+    if value is None or value in {b"keep-alive", b"Keep-Alive"}:
+        return True
+    return b"close" not in {token.strip().lower() for token in value.split(b",")}

@@ -1,0 +1,171 @@
+"""JSON text that passes through: looked into without being decoded, changed without being encoded anew.
+
+A request of the same dialect keeps its bytes; only the model's name, and sometimes one more key, are spliced in. So unknown fields, key
+order, number spelling and white space arrive as the client wrote them, and 200 KB of history cost one typed scan.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+import msgspec
+import orjson
+
+from dragoman.core.errors import BadRequest
+
+T = TypeVar("T")
+
+_KEY_OR_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+class StreamOptions(msgspec.Struct, gc=False):
+    """OpenAI's ``stream_options``, as far as it concerns us."""
+
+    include_usage: bool | None = None
+
+
+class RequestPeek(msgspec.Struct, gc=False):
+    """What the gateway must know of an OpenAI-shaped request to pass it on."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | msgspec.UnsetType | None = msgspec.UNSET
+
+
+_PEEK: Final = msgspec.json.Decoder(RequestPeek)
+
+
+def peek_request(body: bytes) -> RequestPeek:
+    """Look into a request.
+
+    Raises:
+        BadRequest: It is not JSON, not an object, or a field the gateway needs is missing or of a wrong type; `param` names it.
+
+    """
+    return decode_request(_PEEK, body)
+
+
+def decode_request(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Decode a client's JSON into the type of `decoder`.
+
+    msgspec refuses lone surrogates and numbers beyond a double, which real clients send (half an emoji, cut by a limit); such a body
+    is decoded by the standard library instead.
+
+    Raises:
+        BadRequest: It is not JSON, or not of that type; `param` names the field.
+
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_shape(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = str(error)
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    if not body.strip():
+        raise BadRequest("The body is empty; a JSON object was expected.")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest(f"The body is not JSON: {reason}") from None
+    try:
+        return msgspec.convert(value, decoder.type)
+    except msgspec.ValidationError as error:
+        raise _wrong_shape(str(error)) from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+
+
+def _wrong_shape(error: str) -> BadRequest:
+    """Msgspec's ``Expected `str`, got `int` - at `$.model``` in our words."""
+    missing = re.search(r"missing required field `(\w+)`", error)
+    if missing is not None:
+        return BadRequest(f"The request lacks `{missing[1]}`.", param=missing[1])
+    what, _, where = error.partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    names = {
+        "`str`": "a string",
+        "`bool`": "true or false",
+        "`object`": "an object",
+        "`int`": "a whole number",
+        "`array`": "a list",
+    }
+    for name, said in names.items():
+        what = what.replace(name, said)
+    if not path:
+        return BadRequest(f"The body must be a JSON object: {what[:1].lower()}{what[1:]}.")
+    return BadRequest(f"`{path}`: {what[:1].lower()}{what[1:]}.", param=path)
+
+
+def splice_value(body: bytes, key: str, old: object, new: object) -> bytes:
+    """Replace the value of a top-level key, leaving every other byte as it is.
+
+    Args:
+        body: A JSON object that has `key` at its top level.
+        key: The key; every occurrence of it at the top level is replaced.
+        old: Its present value, decoded: with it, the one place is usually found without walking the text.
+        new: The new value.
+
+    >>> splice_value(b'{"messages": [], "model" : "a", "n": 1.0}', "model", "a", "b")
+    b'{"messages": [], "model" : "b", "n": 1.0}'
+    """
+    text = orjson.dumps(new)
+    pattern = re.compile(rb'"%b"\s*:\s*(%b)' % (re.escape(key.encode()), re.escape(orjson.dumps(old))))
+    # A quoted key followed by a colon cannot stand inside a string (its quotes would be escaped), so a single hit is either the
+    # top-level key or one of a nested object; the top-level one exists in this spelling unless it is written with escapes.
+    hits = list(pattern.finditer(body))
+    if len(hits) == 1 and b"\\" not in orjson.dumps(old) and _is_top_level(body, hits[0].start()):
+        spans: list[tuple[int, int]] = [hits[0].span(1)]
+    else:
+        spans = [span for name, span in _top_level(body) if name == key]
+    for start, end in reversed(spans):
+        body = body[:start] + text + body[end:]
+    return body
+
+
+def _is_top_level(body: bytes, at: int) -> bool:
+    """Whether the key at `at` is surely the outermost object's: nothing is open before it, or nothing opened before it at all."""
+    before = body[:at]
+    return b"{" not in before[before.index(b"{") + 1 :] and b"[" not in before
+
+
+def insert_key(body: bytes, key: str, value: object) -> bytes:
+    """Add a key at the front of a JSON object that does not have it.
+
+    >>> insert_key(b' {"a": 1}', "b", True)
+    b' {"b":true,"a": 1}'
+    >>> insert_key(b"{}", "b", True)
+    b'{"b":true}'
+    """
+    at = body.index(b"{") + 1
+    is_empty = body[at:].lstrip()[:1] == b"}"
+    return b"%b%b:%b%b%b" % (body[:at], orjson.dumps(key), orjson.dumps(value), b"" if is_empty else b",", body[at:])
+
+
+def _top_level(body: bytes) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Keys of the outermost object with the spans of their values, by walking the whole text."""
+    depth = 0
+    key: str | None = None
+    start = -1
+    end = 0
+    awaiting_key = False
+    for match in _KEY_OR_STRUCTURE.finditer(body):
+        token = match[0]
+        if token in b"{[":
+            depth += 1
+            if depth == 1:
+                awaiting_key = True
+                continue
+        elif token in b"}]":
+            depth -= 1
+        if depth == 0 or (depth == 1 and token == b","):
+            if key is not None:
+                yield key, (start, end)
+            key, start, awaiting_key = None, -1, True
+        elif depth == 1 and awaiting_key and token.startswith(b'"'):
+            key, awaiting_key = json.loads(token), False
+        elif key is not None and not (depth == 1 and token == b":" and start < 0):
+            start = match.start() if start < 0 else start
+            end = match.end()
