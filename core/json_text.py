@@ -99,36 +99,40 @@ def _wrong_shape(error: str) -> BadRequest:
     return BadRequest(f"`{path}`: {what[:1].lower()}{what[1:]}.", param=path)
 
 
-def splice_value(body: bytes, key: str, old: object, new: object) -> bytes:
-    """Replace the value of a top-level key, leaving every other byte as it is.
+def splice_model(body: bytes, old: str, new: str) -> bytes:
+    """Replace the top-level ``model``, leaving every other byte as it is.
 
     Args:
-        body: A JSON object that has `key` at its top level.
-        key: The key; every occurrence of it at the top level is replaced.
-        old: Its present value, decoded: with it, the one place is usually found without walking the text.
-        new: The new value.
+        body: A JSON object whose ``model`` is `old`.
+        old: What `peek_request` found.
+        new: The upstream model.
 
-    >>> splice_value(b'{"messages": [], "model" : "a", "n": 1.0}', "model", "a", "b")
+    >>> splice_model(b'{"messages": [], "model" : "a", "n": 1.0}', "a", "b")
     b'{"messages": [], "model" : "b", "n": 1.0}'
     """
-    text = orjson.dumps(new)
-    pattern = re.compile(rb'"%b"\s*:\s*(%b)' % (re.escape(key.encode()), re.escape(orjson.dumps(old))))
-    # A quoted key followed by a colon cannot stand inside a string (its quotes would be escaped), so a single hit is either the
-    # top-level key or one of a nested object; the top-level one exists in this spelling unless it is written with escapes.
+    if old == new:
+        return body
+    pattern = re.compile(rb'"model"\s*:\s*(%b)' % re.escape(orjson.dumps(old)))
     hits = list(pattern.finditer(body))
-    if len(hits) == 1 and b"\\" not in orjson.dumps(old) and _is_top_level(body, hits[0].start()):
-        spans: list[tuple[int, int]] = [hits[0].span(1)]
-    else:
-        spans = [span for name, span in _top_level(body) if name == key]
-    for start, end in reversed(spans):
+    if len(hits) == 1:
+        # Almost surely the one: a quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the
+        # top-level one spelled in escapes; so look whether it did.
+        start, end = hits[0].span(1)
+        spliced = body[:start] + orjson.dumps(new) + body[end:]
+        if peek_request(spliced).model == new:
+            return spliced
+    return replace_value(body, "model", orjson.dumps(new))
+
+
+def replace_value(body: bytes, key: str, text: bytes) -> bytes:
+    """Put `text` where the value of a top-level key stands, at each of its occurrences, by walking the whole body.
+
+    >>> replace_value(b'{"a": {"b": 1}, "b": [1, 2], "c": 3}', "b", b"0")
+    b'{"a": {"b": 1}, "b": 0, "c": 3}'
+    """
+    for start, end in reversed([span for name, span in _top_level(body) if name == key]):
         body = body[:start] + text + body[end:]
     return body
-
-
-def _is_top_level(body: bytes, at: int) -> bool:
-    """Whether the key at `at` is surely the outermost object's: nothing is open before it, or nothing opened before it at all."""
-    before = body[:at]
-    return b"{" not in before[before.index(b"{") + 1 :] and b"[" not in before
 
 
 def insert_key(body: bytes, key: str, value: object) -> bytes:

@@ -1,0 +1,222 @@
+"""The client's side of HTTP: bytes become requests, answers become bytes.
+
+One `Downstream` for each client connection. It reads one request at a time, whole (the limit applies); what comes behind it waits, so
+pipelined requests are answered in order. HTTP/1.1 (RFC 9112) with keep-alive, chunks both ways, ``Expect: 100-continue``,
+and HTTP/1.0 clients, whose answers end by closing.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from dragoman.core.access import percent_decode
+from dragoman.core.content_coding import CodingError, CodingTooLarge, Decoder
+from dragoman.core.errors import BadRequest, ClientError, HeadTooLarge, TooLarge
+from dragoman.core.http_bodies import LAST_CHUNK, BodyError, BodyReader, ChunkedBody, LengthBody, chunk
+from dragoman.core.http_heads import Field, HeadReader, RequestHead, end_of_head
+
+# While an exchange is in hand, this much of further requests is taken in; then the socket must wait.
+_READ_AHEAD: Final = 256 * 1024
+
+REASONS: Final[Mapping[int, bytes]] = {
+    200: b"OK", 201: b"Created", 202: b"Accepted", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized",
+    403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict",
+    413: b"Content Too Large", 415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway",
+    503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
+}  # fmt: skip
+
+
+@attrs.frozen
+class Request:
+    """A request, whole.
+
+    Attributes:
+        method: ``GET``, ``POST`` ...
+        path: Without the query, as sent.
+        query: Without ``?``, as sent.
+        fields: Headers by lower-case name; of equal ones the last.
+        body: Decoded from its Content-Encoding.
+        bytes_in: Length of the body as received.
+        is_http_1_0: The client speaks HTTP/1.0.
+
+    """
+
+    method: str
+    path: str
+    query: str
+    fields: Mapping[bytes, bytes]
+    body: bytes
+    bytes_in: int
+    is_http_1_0: bool = False
+
+
+class Downstream:
+    """One client connection's HTTP.
+
+    Args:
+        heads: The gateway's reader of heads.
+        body_limit: The longest request body taken, in bytes, decoded too.
+
+    Attributes:
+        head: The head of the request in hand, from when it is complete until its answer is; None otherwise.
+        keeps_alive: Another request may follow the one in hand.
+
+    """
+
+    def __init__(self, heads: HeadReader, body_limit: int) -> None:
+        self._heads = heads
+        self._body_limit = body_limit
+        self._buffer = b""
+        self._body: BodyReader | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._continue_due = False
+        self._is_chunking = False
+        self.head: RequestHead | None = None
+        self.keeps_alive = True
+
+    @property
+    def has_input(self) -> bool:
+        """Whether part of a request has arrived."""
+        return self.head is not None or bool(self._buffer)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more input would be hoarded rather than read."""
+        return len(self._buffer) > _READ_AHEAD
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._buffer = self._buffer + data if self._buffer else data
+
+    def next_request(self) -> Request | None:
+        """The next request, or None while it is incomplete; call again after `receive_data` or `finish`.
+
+        Raises:
+            ClientError: It cannot be read. `keeps_alive` is False then, for nobody knows where the next one would begin.
+
+        """
+        try:
+            return self._read()
+        except ClientError:
+            self.keeps_alive = False
+            self._buffer = b""
+            raise
+
+    def _read(self) -> Request | None:
+        if self.head is None and not self._read_head():
+            return None
+        head, body = self.head, self._body
+        assert head is not None and body is not None  # noqa: PT018 - set by _read_head, for mypy
+        if not body.is_complete and self._buffer:
+            try:
+                piece = body.feed(self._buffer)
+            except BodyError as error:
+                raise BadRequest(f"The body's framing is broken: {error}.") from None
+            self._buffer = b""
+            self._size += len(piece)
+            if self._size > self._body_limit:
+                raise self._too_large()
+            if piece:
+                self._pieces.append(piece)
+                self._continue_due = False
+        if not body.is_complete:
+            return None
+        self._buffer = body.rest + self._buffer
+        self._continue_due = False
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        return self._request(head, data)
+
+    def _read_head(self) -> bool:
+        while self._buffer[:2] == b"\r\n":  # RFC 9112, section 2.2: ignore an empty line before a request
+            self._buffer = self._buffer[2:]
+        end = end_of_head(self._buffer)
+        if not end:
+            if len(self._buffer) > self._heads.limit:
+                raise HeadTooLarge(f"The request line and headers are over {self._heads.limit} bytes.")
+            if self._buffer and not (65 <= self._buffer[0] <= 122):
+                raise BadRequest("The request is not valid HTTP/1.1.")  # binary: do not wait for its end
+            return False
+        head = self._heads.read_request(self._buffer[:end])
+        self._buffer = self._buffer[end:]
+        self.head = head
+        self.keeps_alive = head.keeps_alive
+        if head.content_length > self._body_limit:
+            raise self._too_large()
+        self._body = ChunkedBody() if head.is_chunked else LengthBody(head.content_length)
+        self._size = 0
+        self._continue_due = head.expects_continue and not self._buffer
+        return True
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The body is over {self._body_limit} bytes, the limit of this gateway (`limits.body`).")
+
+    def _request(self, head: RequestHead, data: bytes) -> Request:
+        fields = dict(head.fields)
+        coding = fields.get(b"content-encoding")
+        body = self._decode(coding, data) if coding is not None and data else data
+        target = head.target.decode("ascii")
+        if target[:1] != "/" and "://" in target:  # absolute form, RFC 9112, section 3.2.2
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        path, _, query = target.partition("?")
+        if "%" in path:
+            path = percent_decode(path).decode("utf-8", "replace")
+        return Request(head.method.decode("ascii"), path, query, fields, body, len(data), head.is_http_1_0)
+
+    def _decode(self, coding: bytes, data: bytes) -> bytes:
+        try:
+            decoder = Decoder(coding.decode("latin-1"), self._body_limit)
+            body = decoder.feed(data)
+            decoder.end()
+        except CodingTooLarge:
+            raise self._too_large() from None
+        except CodingError as error:
+            raise BadRequest(f"The body cannot be decoded: {error}.") from None
+        return body
+
+    def take_continue(self) -> bytes:
+        """``100 Continue`` if the client is waiting for it, once."""
+        if not self._continue_due:
+            return b""
+        self._continue_due = False
+        return b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    def start_answer(self, status: int, fields: Iterable[Field], *, length: int | None) -> bytes:
+        """The head of an answer.
+
+        Args:
+            status: HTTP status.
+            fields: Headers but those that frame the message; already safe to send.
+            length: Bytes of body to come, or None for a stream.
+
+        """
+        is_1_0 = self.head is not None and self.head.is_http_1_0
+        self._is_chunking = length is None and not is_1_0
+        if length is None and is_1_0:
+            self.keeps_alive = False
+        parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Status"))]
+        parts += [b"%b: %b\r\n" % field for field in fields]
+        if self._is_chunking:
+            parts.append(b"transfer-encoding: chunked\r\n")
+        elif length is not None and status not in {204, 304}:
+            parts.append(b"content-length: %d\r\n" % length)
+        parts.append(b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n")
+        return b"".join(parts)
+
+    def frame(self, data: bytes) -> bytes:
+        """A piece of the answer's body, framed; not empty."""
+        if self.head is not None and self.head.method == b"HEAD":
+            return b""
+        return chunk(data) if self._is_chunking else data
+
+    def finish(self) -> bytes:
+        """The end of the answer's body, framed; the next request may be read."""
+        is_head = self.head is not None and self.head.method == b"HEAD"
+        self.head = self._body = None
+        if not self._is_chunking:
+            return b""
+        self._is_chunking = False
+        return b"" if is_head else LAST_CHUNK

@@ -1,0 +1,57 @@
+"""The pure whole: one configuration with everything that is made from it, shared by all connections of a gateway."""
+
+from collections.abc import Callable
+
+import orjson
+
+from dragoman.core.access import ClientKeys
+from dragoman.core.config import Config
+from dragoman.core.http_heads import HeadReader
+from dragoman.core.journal import Journal
+from dragoman.core.routing.catalog import Catalog
+
+
+class Gateway:
+    """What a configuration comes to.
+
+    Args:
+        config: The configuration.
+        version: Of this software; told to whoever asks for health, and to providers.
+        transport: Name of the transport; told to whoever asks for health.
+        now: When it starts, epoch seconds.
+        new_id: Makes request ids.
+        draw: Draws numbers in [0, 1).
+        record: Receives the journal of each exchange.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        version: str,
+        transport: str,
+        now: float,
+        new_id: Callable[[], str],
+        draw: Callable[[], float],
+        record: Callable[[Journal], None],
+    ) -> None:
+        self.config = config
+        self.heads = HeadReader(config.limits.head)
+        self.keys = ClientKeys(config.api_keys, allow_open=config.allow_open)
+        self.catalog = Catalog(config, f"dragoman/{version}")
+        self.new_id = new_id
+        self.draw = draw
+        self.record = record
+        self._version = version
+        self._transport = transport
+        self._started_at = now
+
+    def health(self, now: float) -> bytes:
+        """The answer to ``GET /health``; nothing in it is secret."""
+        return orjson.dumps({
+            "status": "ok",
+            "version": self._version,
+            "transport": self._transport,
+            "uptime_seconds": round(now - self._started_at, 3),
+        })  # fmt: skip

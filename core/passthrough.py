@@ -1,0 +1,195 @@
+"""Equal dialects: what the client wrote goes on, what the provider wrote comes back, and usage is read on the way.
+
+Requests keep their bytes but for the model's name (and ``stream_options``, where usage must be asked for). Streams go on in whole
+events, so that an error can be put behind them without tearing one; one scan of what arrived together finds the usage.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import orjson
+
+from dragoman.core.http_heads import Field, ResponseHead
+from dragoman.core.journal import TokenUsage
+from dragoman.core.json_text import RequestPeek, insert_key, replace_value, splice_model
+
+# An event longer than this is passed on as it comes; images in base64 reach a few MiB.
+_HELD_LIMIT: Final = 8 * 1024 * 1024
+
+_ANSWER_FIELDS: Final = frozenset({
+    b"content-type", b"cache-control", b"retry-after", b"retry-after-ms", b"x-should-retry", b"request-id",
+    b"openai-processing-ms", b"openai-version", b"openai-model", b"content-language", b"date",
+})  # fmt: skip
+_ANSWER_PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit", b"x-codex-")
+
+_REQUEST_FIELDS: Final = (
+    b"openai-beta", b"anthropic-beta", b"anthropic-version", b"idempotency-key", b"traceparent", b"tracestate",
+)  # fmt: skip
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: float | None = None
+    cache_write_tokens: float | None = None
+    reasoning_tokens: float | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: _Usage | None = None
+    choices: list[msgspec.Raw] | None = None
+
+
+_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_NO_DETAILS: Final = _Details()
+
+
+def build_request_body(body: bytes, peek: RequestPeek, upstream_model: str, *, ask_usage: bool) -> bytes:
+    """The client's body for an upstream: its model named there, usage asked for if `ask_usage`."""
+    body = splice_model(body, peek.model, upstream_model)
+    if ask_usage:
+        if peek.stream_options is msgspec.UNSET:
+            return insert_key(body, "stream_options", {"include_usage": True})
+        options = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["stream_options"]
+        asked = dict(orjson.loads(bytes(options)) or {}, include_usage=True)
+        return replace_value(body, "stream_options", orjson.dumps(asked))
+    return body
+
+
+def forwarded_fields(fields: Mapping[bytes, bytes]) -> bytes:
+    """Header lines of the client's that concern the provider."""
+    return b"".join(b"%b: %b\r\n" % (name, fields[name]) for name in _REQUEST_FIELDS if name in fields)
+
+
+def answer_fields(head: ResponseHead) -> list[Field]:
+    """Headers of a provider's answer that concern the client; its ``x-request-id`` becomes ``x-upstream-request-id``."""
+    out: list[Field] = []
+    for field in head.fields:
+        name = field[0]
+        if name in _ANSWER_FIELDS or name.startswith(_ANSWER_PREFIXES):
+            out.append(field)
+        elif name == b"x-request-id":
+            out.append((b"x-upstream-request-id", field[1]))
+    return out
+
+
+def read_usage(answer: bytes) -> TokenUsage | None:
+    """Token usage of an OpenAI answer or stream chunk; None when it says nothing (or is no such thing)."""
+    try:
+        usage = _ANSWER.decode(answer).usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if usage is None else _token_usage(usage)
+
+
+def _token_usage(usage: _Usage) -> TokenUsage:
+    sent = usage.prompt_tokens_details or _NO_DETAILS
+    made = usage.completion_tokens_details or _NO_DETAILS
+    return TokenUsage(
+        input=_count(usage.prompt_tokens),
+        output=_count(usage.completion_tokens),
+        cached=_count(sent.cached_tokens),
+        cache_written=_count(sent.cache_write_tokens),
+        reasoning=_count(made.reasoning_tokens),
+    )
+
+
+def _count(value: float | None) -> int:
+    return int(value) if value is not None and 0 <= value < 2**53 else 0
+
+
+class StreamRelay:
+    r"""A stream of server-sent events on its way through.
+
+    Args:
+        hide_usage: The client did not ask for the usage chunk that we asked for: take it out.
+
+    Attributes:
+        usage: Token usage, as last said.
+        is_terminated: The stream said ``[DONE]``.
+        has_failed: The stream carried an error instead of an answer.
+
+    >>> relay = StreamRelay(hide_usage=True)
+    >>> relay.feed(b'data: {"choices":[{}]}\n\nda'), relay.feed(b'ta: {"choices":[],"usage":{"prompt_tokens":3}}\n\n')
+    (b'data: {"choices":[{}]}\n\n', b'')
+    >>> relay.usage.input
+    3
+
+    """
+
+    __slots__ = ("_held", "_hides_usage", "has_failed", "is_terminated", "usage")
+
+    def __init__(self, *, hide_usage: bool) -> None:
+        self._hides_usage = hide_usage
+        self._held = b""
+        self.usage: TokenUsage | None = None
+        self.is_terminated = False
+        self.has_failed = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what arrived, return what may go on: whole events only."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if not data.endswith(b"\n\n"):
+            end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+            if end < 3:  # no event ends here
+                if len(data) <= _HELD_LIMIT:
+                    self._held = data
+                    return b""
+            elif end < len(data):
+                self._held = data[end:]
+                data = data[:end]
+        if b'"usage"' in data:
+            data = self._read_usage(data)
+        if b"[DONE]" in data[-24:]:
+            self.is_terminated = True
+        elif data.startswith(b'data: {"error"'):
+            self.has_failed = True
+        return data
+
+    def end(self) -> bytes:
+        """The stream ended properly: what was held back goes on, and what it forgot to say."""
+        rest = self._held
+        self._held = b""
+        if rest:
+            rest = self._read_usage(rest.rstrip() + b"\n\n")
+            self.is_terminated = self.is_terminated or b"[DONE]" in rest[-24:]
+        return rest if self.is_terminated else rest + b"data: [DONE]\n\n"
+
+    def _read_usage(self, data: bytes) -> bytes:
+        """Read usage where it is said, and cut the events that say nothing else if they are to be hidden."""
+        at = data.find(b'"usage"')
+        while at >= 0:
+            if data[at + 7 : at + 13].replace(b" ", b"").startswith(b":nul"):  # said in every chunk, by some
+                at = data.find(b'"usage"', at + 7)
+                continue
+            start = data.rfind(b"\n", 0, at) + 1
+            end = data.find(b"\n", at)
+            line = data[start:end] if end >= 0 else data[start:]
+            answer = _decode_line(line)
+            if answer is not None and answer.usage is not None:
+                self.usage = _token_usage(answer.usage)
+                if self._hides_usage and answer.choices is not None and not answer.choices:
+                    end = start + len(line) + 1
+                    end += 2 if data[end : end + 2] == b"\r\n" else 1  # the blank line
+                    data = data[:start] + data[end:]
+                    at = data.find(b'"usage"', start)
+                    continue
+            at = data.find(b'"usage"', start + len(line))
+        return data
+
+
+def _decode_line(line: bytes) -> _Answer | None:
+    if not line.startswith(b"data:"):
+        return None
+    try:
+        return _ANSWER.decode(line[5:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
