@@ -5,7 +5,6 @@ Every reader returns a usable value whatever it finds, and adds what is wrong to
 Messages quote what was written, never what an environment variable held, and nothing of a secret.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -264,5 +263,7 @@ def near(word: str, words: Collection[str]) -> str:
     >>> near("debgu", ["debug", "host"])
     "; did you mean 'debug'?"
     """
+    import difflib  # costs a start without mistakes 6 ms otherwise
+
     close = difflib.get_close_matches(word[:60].lower().replace("_", "-"), words, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -115,11 +115,11 @@ def _read_top(top: Section) -> Config:
 
 def _check_disguises(top: Section) -> None:
     for key, disguises in DISGUISES.items():
-        value = top[key].value
-        for block in value if isinstance(value, (list, tuple)) else [value]:
-            written = {name for name in block if isinstance(name, str)} if isinstance(block, Mapping) else set()
-            for name in sorted(written & disguises.keys()):
-                top.node.reading.notice_once((key, name), f"in {key!r}, {disguises[name]}")
+        node = top[key]
+        for block in node.items() if isinstance(node.value, (list, tuple)) else (node,):
+            for name, message in disguises.items() if isinstance(block.value, Mapping) else ():
+                if name in block.value:
+                    node.reading.notice_once((*block.path, name), f"in {key!r}, {message}")
 
 
 def _host(node: Node, default: str) -> str:
