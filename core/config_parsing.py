@@ -117,9 +117,9 @@ def _check_disguises(top: Section) -> None:
     for key, disguises in DISGUISES.items():
         node = top[key]
         for block in node.items() if isinstance(node.value, (list, tuple)) else (node,):
-            for name, message in disguises.items() if isinstance(block.value, Mapping) else ():
-                if name in block.value:
-                    node.reading.notice_once((*block.path, name), f"in {key!r}, {message}")
+            if isinstance(block.value, Mapping):
+                for name in filter(block.value.__contains__, disguises):
+                    node.reading.notice_once((*block.path, name), f"in {key!r}, {disguises[name]}")
 
 
 def _host(node: Node, default: str) -> str:
