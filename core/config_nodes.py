@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 import attrs
+
 from dragoman.core.errors import Mistake
 
 _REFERENCE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|(\{))")

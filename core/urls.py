@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
+
 from dragoman.core.effects import Proxy
 
 DEFAULT_PORTS: Final = MappingProxyType({"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080})

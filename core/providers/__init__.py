@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
+
 from dragoman.core.config import Credential, Provider
 from dragoman.core.config_nodes import Notice
 from dragoman.core.urls import Url, is_loopback, split_url
