@@ -7,7 +7,7 @@ guesses. Nothing of the file's content is quoted but keys and harmless values: a
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -56,9 +56,14 @@ class ConfigSource:
 
     def render(self, mistake: Mistake) -> str:
         """One line for people: file, line, column, path, message; safe to print."""
+        if not mistake.path:
+            return printable(f"{self.name}: {mistake.message}")
         line, column = self.locate(mistake.path)
-        where = f"{self.name}:{line}:{column}: "
-        return printable(where + (f"{mistake.dotted()}: " if mistake.path else "") + mistake.message)
+        return printable(f"{self.name}:{line}:{column}: {mistake.dotted()}: {mistake.message}")
+
+    def render_all(self, mistakes: Sequence[Mistake]) -> tuple[str, ...]:
+        """One line for each, in the order of the file."""
+        return tuple(map(self.render, sorted(mistakes, key=lambda mistake: self.locate(mistake.path))))
 
 
 @attrs.frozen
@@ -103,14 +108,13 @@ def load_config(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
     try:
         config, notices = parse_config(source.data, environment=environment)
     except ConfigError as error:
-        found = sorted((*source.mistakes, *error.mistakes), key=lambda mistake: source.locate(mistake.path))
-        raise ConfigFileError(tuple(map(source.render, found))) from None
+        raise ConfigFileError(source.render_all((*source.mistakes, *error.mistakes))) from None
     if source.mistakes:
-        raise ConfigFileError(tuple(map(source.render, source.mistakes)))
+        raise ConfigFileError(source.render_all(source.mistakes))
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077 and _has_secrets(source.data):
         readable = f"holds secrets and other users may read it (mode {stat.S_IMODE(mode):04o}): chmod 600 it"
         notices = (*notices, Notice((), readable))
-    return LoadedConfig(config, source, tuple(map(source.render, notices)))
+    return LoadedConfig(config, source, source.render_all(notices))
 
 
 def read_source(content: bytes, name: str) -> ConfigSource:

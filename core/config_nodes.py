@@ -178,9 +178,6 @@ class Section:
     def __getitem__(self, key: str) -> Node:
         return Node(self.node.reading, (*self.node.path, key), self._mapping.get(key))
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._mapping
-
     def nodes(self) -> tuple[Node, ...]:
         """All values, for a section whose keys are names. Keys that are no text are mistakes."""
         for key in self._mapping:

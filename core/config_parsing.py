@@ -89,10 +89,6 @@ def check_exposure(config: Config) -> Mistake | None:
 
 def _read_top(top: Section) -> Config:
     default = Config()
-    if "host" not in top and top.node.value:
-        top.node.notice(
-            f"'host' is not given, so only this machine can connect ({default.host}); write host: \"\" for all interfaces"
-        )
     return Config(
         host=_host(top["host"], default.host),
         port=top["port"].integer(default.port, 0, 65535),

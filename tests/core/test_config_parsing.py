@@ -137,20 +137,12 @@ def test_nothing_is_the_default() -> None:
     assert read(None) == (Config(), [])
     assert read({}) == (Config(), [])
     data = dict.fromkeys(OURS)
-    assert read({**data, "host": "127.0.0.1"}) == (Config(), [])
+    assert read(data) == (Config(), [])
 
 
 def test_not_a_mapping() -> None:
     """A file that holds a list is no configuration."""
     assert mistakes(["port"]) == [": expected keys and values, got a list"]
-
-
-def test_a_missing_host_is_told() -> None:
-    """The original would listen on all interfaces; we do not, and say so."""
-    config, notices = read({"port": 1})
-    assert config.host == "127.0.0.1"
-    assert len(notices) == 1
-    assert "only this machine can connect" in notices[0]
 
 
 def test_everything_at_once() -> None:
