@@ -150,7 +150,7 @@ def _at_home(config: Config) -> Config:
     return attrs.evolve(
         config,
         unix_socket=home(config.unix_socket),
-        auth_dir=home(config.auth_dir),
+        auth_dir=os.path.expanduser(config.auth_dir),
         ca_file=home(config.ca_file),
         tls=config.tls and ServerTLS(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key)),
     )
