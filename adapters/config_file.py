@@ -132,7 +132,7 @@ def read_source(content: bytes, name: str) -> ConfigSource:
         loader = _LOADER(content)
         try:
             node = loader.get_single_node()
-            walk = _Walk(loader)
+            walk = _Walk()
             data = None if node is None else walk.value(node, ())
         finally:
             loader.dispose()
@@ -156,17 +156,14 @@ def printable(text: str) -> str:
 class _Walk:
     """From nodes to values, noting places."""
 
-    def __init__(self, loader: yaml.SafeLoader) -> None:
+    def __init__(self) -> None:
         self.places: dict[Steps, Place] = {}
         self.mistakes: list[Mistake] = []
-        self._loader = loader
         self._count = 0
-        self._flat: set[int] = set()
 
     def value(self, node: yaml.Node, path: Steps) -> object:
         self._count += 1
-        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem="too large or nested too deeply", problem_mark=node.start_mark)
+        self._check_size(node, path)
         self.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -175,21 +172,34 @@ class _Walk:
         return None if node.tag == _NULL else node.value
 
     def _mapping(self, node: yaml.MappingNode, path: Steps) -> dict[str, object]:
-        if id(node) not in self._flat:  # or an alias would find what was merged into its anchor given twice
-            self._find_duplicates(node, path)
-        self._flat.add(id(node))
-        self._loader.flatten_mapping(node)  # "<<: *anchor"; what is merged comes first, so what is written here wins
-        pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                pairs[key.value] = (key, value)
-            else:
-                self.mistakes.append(Mistake(path, f"line {key.start_mark.line + 1}: expected a plain text as key"))
+        self._find_duplicates(node, path)
         result: dict[str, object] = {}
-        for name, (key, value) in pairs.items():
+        for name, (key, value) in self._pairs(node, path).items():
             self.places[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
             result[name] = self.value(value, (*path, name))
         return result
+
+    def _pairs(self, node: yaml.MappingNode, path: Steps) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """The pairs of a mapping and of what is merged into it (``<<: *anchor``); what is written in it wins, then who comes first.
+
+        Not PyYAML's `flatten_mapping`: in 6.0.4 it takes the wrong value when what is merged was itself merged.
+        """
+        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            self._count += 1
+            self._check_size(node, path)
+            if key.tag == _MERGE:
+                for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
+                    if isinstance(source, yaml.MappingNode):
+                        merged = self._pairs(source, path) | merged
+                    else:
+                        self._note(path, source, "expected keys and values, or a list of those, to merge in with '<<'")
+            elif isinstance(key, yaml.ScalarNode):
+                own[key.value] = (key, value)
+            else:
+                self._note(path, key, "expected a plain text as key")
+        return merged | own
 
     def _find_duplicates(self, node: yaml.MappingNode, path: Steps) -> None:
         lines: dict[str, int] = {}
@@ -201,6 +211,13 @@ class _Walk:
                 both = f"given twice, in lines {lines[key.value]} and {line}: only one could count, so merge them"
                 self.mistakes.append(Mistake((*path, key.value), both))
             lines.setdefault(key.value, line)
+
+    def _check_size(self, node: yaml.Node, path: Steps) -> None:
+        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem="too large or nested too deeply", problem_mark=node.start_mark)
+
+    def _note(self, path: Steps, node: yaml.Node, message: str) -> None:
+        self.mistakes.append(Mistake(path, f"line {node.start_mark.line + 1}: {message}"))
 
 
 def _has_secrets(data: object) -> bool:

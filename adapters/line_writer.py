@@ -5,6 +5,7 @@
 the descriptor itself: a buffered stream has a lock, and a thread that is stuck holding it would abort the interpreter's exit.
 """
 
+import atexit
 import os
 import threading
 import time
@@ -47,26 +48,27 @@ class LineWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="dragoman-lines", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
             self._wake.set()
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Write what is left, waiting for a stuck descriptor no longer than `patience` seconds."""
+        """Write what is left, waiting for a stuck descriptor no longer than `patience` seconds. The interpreter's exit does it, too."""
         self._closing.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(patience)
+            if not self._thread.is_alive():
+                self._send_all(self._take())  # what came after the thread had looked for the last time
 
     def _run(self) -> None:
-        while True:
+        while not self._closing.is_set():
             self._wake.wait()
-            self._closing.wait(PAUSE)
             self._wake.clear()
-            batch = self._take()
+            batch = b"first"
             while batch:
-                self._send_all(batch)
+                self._closing.wait(PAUSE)
                 batch = self._take()
-            if self._closing.is_set():
-                return
+                self._send_all(batch)
 
     def _take(self) -> bytes:
         with self._lock:

@@ -304,7 +304,7 @@ def _models(node: Node) -> tuple[Model, ...]:
 
 def _exclude(models: tuple[Model, ...], node: Node) -> tuple[tuple[Model, ...], bool]:
     """Leave out what ``excluded-models`` names (``*`` stands for anything, case does not matter), and whether nothing is left."""
-    patterns = [text.lower() for item in node.items() if (text := item.text())]
+    patterns = [re.sub(r"\*+", "*", text.lower()) for item in node.items() if (text := item.text())]
     if not patterns:
         return models, False
     if not models:

@@ -220,6 +220,7 @@ def test_everything_at_once() -> None:
     [
         ({"portt": 1}, r"portt: unknown key 'portt'; did you mean 'port'\?"),
         ({"auth_dir": 1}, r"auth_dir: unknown key 'auth_dir'; did you mean 'auth-dir'\?"),
+        ({"claude-api-keys": 1}, r"claude-api-keys: unknown key .*; did you mean 'claude-api-key'\?"),
         ({"zzzzzz": 1}, r"zzzzzz: unknown key 'zzzzzz'; remove it"),
         ({5: 1}, r": expected only the keys host, .* here"),
         ({"port": "http"}, r"port: expected a whole number from 0 to 65535, got 'http'"),
