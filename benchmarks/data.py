@@ -45,7 +45,9 @@ def request_body(model: str, *, stream: bool, size: int = REQUEST_BYTES) -> byte
     system = "You are a careful assistant. Answer in plain words."
     body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
     missing = size - len(_compact(body))
-    question = ("Explain what a dragoman did at court, and why both sides could trust him. " * (missing // 70 + 1))[:missing]
+    question = ("Explain what a dragoman did at court, and why both sides could trust him. " * (missing // 70 + 1))[
+        :missing
+    ]
     body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return _compact(body).encode()
 
@@ -104,7 +106,7 @@ def chat_events() -> list[bytes]:
 def claude_events() -> list[bytes]:
     """The frames of an Anthropic message stream: start, block start, ping, text, block stop, message delta, stop."""
     usage = {"input_tokens": 131, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
-    message = {
+    message: dict[str, object] = {
         "id": "msg_01BenchmarkBenchmark0001", "type": "message", "role": "assistant", "model": "bench-2026-11-01",
         "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage,
     }  # fmt: skip

@@ -38,6 +38,7 @@ enum chunk { CHUNK_SIZE, CHUNK_REST_OF_LINE, CHUNK_DATA, CHUNK_END, TRAILER };
 
 struct connection {
     int fd;
+    uint32_t wanted; /* what the poller looks for */
     enum state state;
     enum framing framing;
     enum chunk chunk;
@@ -95,6 +96,8 @@ static void add(struct series *to, double value) {
 static bool in_window(double now) { return now >= window_from && now < window_to; }
 
 static void want(struct connection *c, uint32_t what) {
+    if (c->wanted == what) return;
+    c->wanted = what;
     struct epoll_event interest = {.events = what, .data.ptr = c};
     epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &interest);
 }
@@ -108,7 +111,7 @@ static void open_connection(struct connection *c) {
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->state = CONNECTING;
     connect(c->fd, (struct sockaddr *)&address, sizeof address); /* how it went, the poller tells */
-    struct epoll_event interest = {.events = EPOLLOUT, .data.ptr = c};
+    struct epoll_event interest = {.events = c->wanted = EPOLLOUT, .data.ptr = c};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &interest)) die("epoll_ctl");
 }
 
