@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 Dialect = Literal["openai_chat", "claude"]
 
-CLIENT_KEY: Final = "bench-client-key"
+CLIENT_KEY: Final = "sk-bench-client-key"  # LiteLLM wants the prefix
 UPSTREAM_KEY: Final = "bench-upstream-key"
 REQUEST_BYTES: Final = 691
 ANSWER_BYTES: Final = 1017
@@ -23,6 +23,7 @@ PATH: Final[dict[Dialect, str]] = {"openai_chat": "/v1/chat/completions", "claud
 # Clients ask the gateway for `door-bench-fast`; the gateway asks the mock for `bench-fast`. The mock finds the name in either, so the same
 # request can go to it directly, and the gateway has the rewrite of the model's name to do.
 ALIAS_PREFIX: Final = "door-"
+MODELS: Final = ("bench-json", "bench-fast", "bench-split", "bench-paced", "bench-paced-50")
 
 _WORDS: Final = (
     " the", " gateway", " speaks", " every", " dialect", ",", " knows", " every", " door", ",", " and", " is", " trusted",
