@@ -3,7 +3,7 @@
 ``python -m benchmarks.bench_loopback [--quick | --full] [--rounds N] [--peers a,b | none] [--out FILE] [--check]``
 
 How it is measured, so that ratios can be trusted on a machine that is not: the gateway has the last CPU to itself, mock and load share
-the first; all targets are up at once and take turns cell by cell, round by round; every cell has a warm-up; every answer is checked for
+the first; all targets are up at once and take turns cell by cell, round by round, each when the one before has come to rest; every cell has a warm-up; every answer is checked for
 its length and its end, and one failure voids its cell; the answers are compared byte by byte before anything is timed; memory and paced
 streams are measured in a fresh process, before anything saturates it.
 """
@@ -26,7 +26,7 @@ from typing import Final
 
 from benchmarks import data, report
 from benchmarks.drivers import Drivers, Load, mock_running, pick_drivers, run_load
-from benchmarks.processes import StartError, cpu_plan, pss_mb
+from benchmarks.processes import StartError, cpu_plan, pss_mb, settle
 from benchmarks.results import Cell, Meta, Results, TargetResult, is_ours, is_void, judge_all
 from benchmarks.targets import (
     ROOT,
@@ -115,9 +115,7 @@ class Bench:
         self._load_cpus, self._gateway_cpus = cpu_plan()
         self._until = time.monotonic() + plan.limit
         for target in targets:
-            self.found[target.name] = TargetResult(
-                version=target.version, cold_listen_s=[], cold_start_s=[], rss_idle_mb=math.nan, cells={}
-            )
+            self.found[target.name] = TargetResult(version=target.version, cold_listen_s=[], cold_start_s=[], cells={})
             if target.skipped:
                 self._skip(target, target.skipped)
 
@@ -152,8 +150,9 @@ class Bench:
                 if running.pid is not None:
                     found["cold_listen_s"].append(running.listen_s)
                     found["cold_start_s"].append(running.answer_s)
-                    if math.isnan(found["rss_idle_mb"]):
-                        found["rss_idle_mb"] = pss_mb(running.pid)
+                    idle = pss_mb(running.pid)
+                    if not math.isnan(idle):
+                        found.setdefault("rss_idle_mb", idle)
                 check_answers(target, running.port)
                 for cell, load in self.plan.paced_cells().items():
                     self._measure_cell(target, cell, load, running)
@@ -178,6 +177,8 @@ class Bench:
         if not target.exact:
             load = replace(load, length=-1)
         cell = run_load(self._drivers, load, running.port, self._folder, cpus=self._load_cpus, watch=running.pid)
+        if running.pid is not None:
+            settle(running.pid)
         self.found[target.name]["cells"].setdefault(name, []).append(cell)
         print(f"{name:>5} {target.name:<18} {_line(cell, load)}", file=sys.stderr)
 
@@ -213,7 +214,7 @@ def describe(plan: Plan, drivers: Drivers, bench: Bench, *, began: float, load_b
 
 
 def _machine_load() -> float:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def raise_file_limit() -> None:
@@ -262,7 +263,9 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="under 45 s: fewer and shorter cells")
     size.add_argument("--full", action="store_true", help="about five minutes: longer cells, the whole curves")
     parser.add_argument("--rounds", type=int, help="rounds of the cells that have goals")
-    parser.add_argument("--peers", help="comma-separated files of peers/, or none; all that are installed by default")
+    parser.add_argument(
+        "--peers", help="comma-separated files of peers/, or none; by default all that are installed (--quick: nginx)"
+    )
     parser.add_argument(
         "--only", help="comma-separated targets of ours: dragoman-trio, dragoman-asyncio, dragoman-uvloop"
     )
@@ -273,12 +276,16 @@ def main() -> None:
     if options.rounds is not None:
         plan = replace(plan, rounds=max(options.rounds, 1), limit=plan.limit / plan.rounds * max(options.rounds, 1))
     ours = [t for t in our_targets() if options.only is None or t.name in options.only.split(",")]
-    names = None if options.peers is None else [p for p in options.peers.split(",") if p not in ("", "none")]
+    names = (
+        (["nginx"] if options.quick else None)
+        if options.peers is None
+        else [p for p in options.peers.split(",") if p not in ("", "none")]
+    )
     results = run(plan, [Target("direct"), *ours, *peer_targets(names)], pick_drivers())
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     out: Path = options.out or RESULTS / f"{stamp}-{results['meta']['git']}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    out.write_text(json.dumps(results, indent=1, allow_nan=False), encoding="utf-8")
     print(report.markdown(results))
     print("\n".join(map(str, [out, *report.write_charts(results, out.with_suffix(""))])))
     reasons = missed(results)

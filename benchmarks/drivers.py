@@ -145,8 +145,11 @@ def run_load(
     cell = cast(Cell, json.loads(out))
     if watch:
         share = cell["secs"] / (cell["secs"] + load.warmup)
-        cell["cpu_s"] = (cpu_seconds(watch) - cpu_before) * share
-        cell["rss_before_mb"], cell["rss_peak_mb"], cell["rss_after_mb"] = before, peak, pss_mb(watch)
+        cpu, after = (cpu_seconds(watch) - cpu_before) * share, pss_mb(watch)
+        if not math.isnan(cpu):
+            cell["cpu_s"] = cpu
+        if not math.isnan(after):
+            cell["rss_before_mb"], cell["rss_peak_mb"], cell["rss_after_mb"] = before, peak, after
     return cell
 
 

@@ -133,6 +133,18 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def settle(pid: int, *, limit: float = 3.0) -> None:
+    """Wait until a process rests: what it still does for the last load would be taken from the next target's CPU."""
+    until = time.monotonic() + limit
+    before = cpu_seconds(pid)
+    while time.monotonic() < until:
+        time.sleep(0.05)
+        now = cpu_seconds(pid)
+        if not now - before > 1 / _TICKS:
+            return
+        before = now
+
+
 def pss_mb(pid: int) -> float:
     """Memory of a process and its descendants in MB, shared pages in proportion (PSS)."""
     total = 0

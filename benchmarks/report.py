@@ -75,7 +75,7 @@ def process_table(targets: dict[str, TargetResult]) -> str:
         ("PSS before MB", lambda t: _memory(t, "rss_before_mb")),
         ("PSS peak MB", lambda t: _memory(t, "rss_peak_mb")),
         ("KB/stream", lambda t: median_of(t, "P500", "kb_per_stream")),
-        ("PSS idle MB", lambda t: t["rss_idle_mb"]),
+        ("PSS idle MB", lambda t: t.get("rss_idle_mb", math.nan)),
         ("to listening s", lambda t: median(t["cold_listen_s"])),
         ("to first 200 s", lambda t: median(t["cold_start_s"])),
     ]
@@ -115,7 +115,7 @@ AIMS: Final[tuple[tuple[str, float, bool, Callable[[TargetResult, TargetResult],
     ("CPU seconds for 100,000 events, 500 paced streams", 2.5, False, lambda t, d: median_of(t, "P500", "cpu_per_100k")),
     ("KB for each open stream", 40, False, lambda t, d: median_of(t, "P500", "kb_per_stream")),
     ("start to listening, s", 0.3, False, lambda t, d: median(t["cold_listen_s"])),
-    ("PSS idle, MB", 60, False, lambda t, d: t["rss_idle_mb"]),
+    ("PSS idle, MB", 60, False, lambda t, d: t.get("rss_idle_mb", math.nan)),
 )  # fmt: skip
 
 
@@ -180,7 +180,8 @@ def write_charts(results: Results, stem: Path) -> list[Path]:
     targets = results["targets"]
     memory = curve(targets, "P", peak)
     for name, points in memory.items():
-        memory[name] = [(0.0, targets[name]["rss_idle_mb"]), *points]
+        if "rss_idle_mb" in targets[name]:
+            memory[name] = [(0.0, targets[name]["rss_idle_mb"]), *points]
     events = curve(targets, "SS", lambda result, cell: median_of(result, cell, "events_s"))
     charts = {
         "events": (events, "Streamed events/s (split)", "events/s", True),

@@ -51,7 +51,7 @@ class TargetResult(TypedDict):
     skipped: NotRequired[str]
     cold_listen_s: list[float]
     cold_start_s: list[float]
-    rss_idle_mb: float
+    rss_idle_mb: NotRequired[float]
     cells: dict[str, list[Cell]]
 
 
@@ -102,8 +102,8 @@ class Results(TypedDict):
 
 
 def is_void(cell: Cell) -> bool:
-    """Whether something failed in it: then its figures say nothing."""
-    return bool(cell["errors"] or cell["non200"] or cell["unfinished"] or not cell["measured"])
+    """Whether something failed in it, or nothing happened: then its figures say nothing."""
+    return bool(cell["errors"] or cell["non200"] or cell["unfinished"] or not (cell["measured"] or cell["events"]))
 
 
 def kb_per_stream(cell: Cell) -> float:
@@ -121,12 +121,16 @@ def cpu_per_100k(cell: Cell) -> float:
     return cell.get("cpu_s", math.nan) / cell["events"] * 100_000 if cell["events"] else math.nan
 
 
+def _if_measured(cell: Cell, value: float) -> float:
+    return value if cell["measured"] else math.nan
+
+
 METRICS: Final[dict[str, Callable[[Cell], float]]] = {
     "rps": lambda cell: cell["rps"],
-    "p50": lambda cell: cell["lat_ms"]["p50"],
-    "p99": lambda cell: cell["lat_ms"]["p99"],
-    "ttft": lambda cell: cell["ttft_ms"]["p50"],
-    "ttft99": lambda cell: cell["ttft_ms"]["p99"],
+    "p50": lambda cell: _if_measured(cell, cell["lat_ms"]["p50"]),
+    "p99": lambda cell: _if_measured(cell, cell["lat_ms"]["p99"]),
+    "ttft": lambda cell: _if_measured(cell, cell["ttft_ms"]["p50"]),
+    "ttft99": lambda cell: _if_measured(cell, cell["ttft_ms"]["p99"]),
     "events_s": lambda cell: cell["events_s"],
     "wall": lambda cell: cell["secs"],
     "cpu_per_1000": cpu_per_1000,
