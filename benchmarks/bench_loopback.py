@@ -96,7 +96,7 @@ class Plan:
 
 
 STREAM_LENGTH: Final = sum(map(len, data.chat_events()))
-QUICK: Final = Plan("quick", 2, 0.08, 0.32, (1, 64), (), (100, 500), False, 1, 40)
+QUICK: Final = Plan("quick", 2, 0.06, 0.26, (1, 64), (), (500,), False, 1, 42)
 DEFAULT: Final = Plan("default", 3, 0.2, 0.8, (1, 16, 64, 256), (1, 4, 64, 256), (100, 500, 1000), True, 1, 240)
 FULL: Final = Plan("full", 3, 0.3, 1.2, (1, 16, 64, 256), (1, 4, 64, 256, 1000), (100, 500, 1000), True, 3, 420)
 
