@@ -292,3 +292,8 @@ def test_report_has_tables_and_charts(tmp_path: Path) -> None:
                 x, y = map(float, point.split(","))
                 assert 0 <= x <= report.WIDTH
                 assert 0 <= y <= report.HEIGHT
+
+
+def test_numbers_have_three_digits() -> None:
+    shown = [report.number(v) for v in (math.nan, 0.0, 0.04567, 3.14159, 999.6, 412345.0)]
+    assert shown == ["–", "0", "0.0457", "3.14", "1,000", "412,000"]
