@@ -7,18 +7,27 @@ what there is: a configuration file; none, but provider keys in the environment;
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import attrs
 
-from dragoman.adapters.chance import new_client_key
+from dragoman import __version__
+from dragoman.adapters.chance import draw, id_maker, new_client_key
+from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, ConfigSource, load_config, printable
-from dragoman.core.config import ClientKey, Config, ServerTLS
+from dragoman.adapters.line_writer import LineWriter
+from dragoman.adapters.logs import Logs
+from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
+from dragoman.core.connection import ClientConnection
 from dragoman.core.errors import Mistake
+from dragoman.core.gateway import Gateway
 from dragoman.core.providers import discover
 from dragoman.core.urls import parse_host
+from dragoman.transports.listeners import listen_tcp, listen_unix
+from dragoman.transports.services import Service, Settings
+from dragoman.transports.tls import server_context
 
 CONFIG_VARIABLE: Final = "DRAGOMAN_CONFIG"
 DEFAULT_CONFIG: Final = "config.yaml"
@@ -101,15 +110,78 @@ def plan_serving(
     return Plan(config, str(config_path), overrides.transport, notices)
 
 
-def serve(plan: Plan, announce: Callable[[int], None]) -> NoReturn:
-    """Run the gateway until it is told to stop.
+def serve(plan: Plan, announce: Callable[[int], None]) -> None:
+    """Run the gateway until it is told to stop (SIGINT, SIGTERM).
 
     Args:
         plan: What to serve.
         announce: Called once with the port, when the gateway listens.
 
+    Raises:
+        ListenError: An address cannot be listened on.
+
     """
-    raise SystemExit("the gateway is not wired to its transports yet")
+    config = plan.config
+    clock = Clock()
+    logs = Logs(LineWriter(), clock.now, as_json=config.log_format == "json", debug=config.debug)
+    listeners = listen_tcp(config.host, config.port)
+    port = listeners[0].getsockname()[1]
+    if config.unix_socket is not None:
+        listeners.append(listen_unix(config.unix_socket))
+    services = []
+    if plan.is_demo:
+        service, config = _demo(config)
+        services.append(service)
+    gateway = Gateway(
+        config,
+        version=__version__,
+        transport=plan.transport,
+        now=clock.now(),
+        new_id=id_maker(),
+        draw=draw,
+        record=logs.exchange,
+    )
+    services.append(
+        Service(
+            listeners,
+            lambda peer: ClientConnection(gateway, clock.now()),
+            server_context(config.tls.cert, config.tls.key) if config.tls is not None else None,
+            config.limits.client_connections,
+        )
+    )
+    settings = Settings(
+        now=clock.now,
+        upstream_connections=config.limits.upstream_connections,
+        upstream_idle=config.limits.upstream_idle,
+        upstream_idle_seconds=config.timeouts.upstream_idle,
+        drain_seconds=config.timeouts.drain,
+        on_ready=lambda: announce(port),
+        on_error=lambda error: logs.error("connection failed", error=f"{type(error).__name__}: {error}"),
+    )
+    try:
+        if plan.transport == "trio":
+            from dragoman.transports.on_trio.server import run
+        else:
+            from dragoman.transports.on_asyncio.server import run
+        run(services, settings)
+    finally:
+        logs.close()
+
+
+def _demo(config: Config) -> tuple[Service, Config]:
+    """The demo provider on a loopback port of its own, and the configuration that leads to it."""
+    from dragoman.adapters.demo_provider import DEMO_MODELS, DemoProvider
+
+    listeners = listen_tcp("127.0.0.1", 0)
+    provider = Provider(
+        name="demo",
+        kind="demo",
+        dialect="openai_chat",
+        base_url=f"http://127.0.0.1:{listeners[0].getsockname()[1]}/v1",
+        credentials=(Credential("demo"),),
+        models=tuple(Model(name, name) for name in DEMO_MODELS),
+    )
+    return Service(listeners, DemoProvider().connect), attrs.evolve(config, providers=(provider,))
 
 
 def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new_key: Callable[[], str]) -> Plan:

@@ -9,6 +9,7 @@ from dragoman.adapters.assembly import TRANSPORTS, Overrides, find_config, plan_
 from dragoman.adapters.config_file import ConfigFileError
 from dragoman.adapters.greeting import greeting
 from dragoman.core.config_parsing import LOG_FORMATS
+from dragoman.transports.listeners import ListenError
 
 
 @click.command("serve")
@@ -40,4 +41,8 @@ def command(
         raise SystemExit(1) from None
     for notice in plan.notices:
         click.echo(f"warning: {notice}", err=True)
-    serve(plan, lambda bound: click.echo(greeting(plan, bound)))
+    try:
+        serve(plan, lambda bound: click.echo(greeting(plan, bound)))
+    except ListenError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,61 @@
+"""Connections as links: asyncio's own protocols and transports, which keep what cannot be sent at once."""
+
+import asyncio
+from typing import Final
+
+# More unsent bytes than this, and whoever produces them stops reading.
+HIGH_WATER: Final = 64 * 1024
+DROP_LIMIT: Final = 256 * 1024  # of what a client sends after its last answer
+
+
+class Link(asyncio.Protocol):
+    """A connection.
+
+    Attributes:
+        is_backed_up: Bytes wait for the socket to take them.
+        is_closed: It is gone, or going.
+
+    """
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.is_backed_up = False
+        self.is_closed = False
+        self._is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        assert isinstance(transport, asyncio.Transport)  # a stream's
+        transport.set_write_buffer_limits(HIGH_WATER)
+        self.transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep what cannot be sent yet."""
+        if not self.is_closed and self.transport is not None:
+            self.transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Leave what comes in the socket for now."""
+        if not self._is_paused and not self.is_closed and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reading is wanted again."""
+        if self._is_paused and not self.is_closed and self.transport is not None:
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The socket takes no more for now."""
+        self.is_backed_up = True
+
+    def resume_writing(self) -> None:
+        """The socket takes more again."""
+        self.is_backed_up = False
+
+    def close(self) -> None:
+        """Close at once."""
+        self.is_closed = True
+        if self.transport is not None:
+            self.transport.abort()
