@@ -1,7 +1,7 @@
 """Connections as links: asyncio's own protocols and transports, which keep what cannot be sent at once."""
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 # More unsent bytes than this, and whoever produces them stops reading.
 HIGH_WATER: Final = 64 * 1024
@@ -25,9 +25,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)  # a stream's
-        transport.set_write_buffer_limits(HIGH_WATER)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # of a stream; uvloop's is no subclass
+        self.transport.set_write_buffer_limits(HIGH_WATER)
 
     def write(self, data: bytes) -> None:
         """Send, or keep what cannot be sent yet."""
