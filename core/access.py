@@ -24,7 +24,9 @@ class ClientKeys:
     """
 
     def __init__(self, keys: Sequence[ClientKey], *, allow_open: bool = False) -> None:
-        self._by_digest = {hashlib.sha256(key.key.encode()).digest(): key for key in keys}
+        self._by_digest = {
+            digest: (digest, key) for key in keys for digest in [hashlib.sha256(key.key.encode()).digest()]
+        }
         self._is_open = allow_open and not keys
 
     def check(self, fields: Mapping[bytes, bytes], query: str) -> ClientKey:
@@ -46,9 +48,9 @@ class ClientKeys:
         shown = list(_shown_keys(fields, query))
         for secret in shown:
             digest = hashlib.sha256(secret).digest()
-            key = self._by_digest.get(digest)
-            if key is not None and hmac.compare_digest(hashlib.sha256(key.key.encode()).digest(), digest):
-                return key
+            found = self._by_digest.get(digest)
+            if found is not None and hmac.compare_digest(found[0], digest):
+                return found[1]
         if shown:
             raise AccessDenied("This client key is not known here. The operator lists the keys under `api-keys`.")
         raise AccessDenied(
@@ -64,7 +66,7 @@ def _shown_keys(fields: Mapping[bytes, bytes], query: str) -> list[bytes]:
         # A value without a scheme is taken whole: other gateways of this kind do, so clients are configured that way.
         shown.append(rest.strip() if scheme.lower() == b"bearer" and rest.strip() else authorization)
     shown += [fields[name] for name in (b"x-api-key", b"x-goog-api-key", b"api-key") if fields.get(name)]
-    for pair in query.split("&"):
+    for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         if name in {"key", "auth_token"} and value:
             shown.append(percent_decode(value))

@@ -48,6 +48,8 @@ _CLIENT_LEFT: Final = 499  # nginx's status for a client that closed before its 
 class State(Enum):
     """Where an exchange is."""
 
+    __hash__ = object.__hash__  # an Enum's own is Python code, and the table is asked five times an exchange
+
     READY = auto()  #: a request, and no attempt in hand
     OPENING = auto()  #: an upstream connection is being opened
     AWAITING = auto()  #: the request is sent; nothing usable came back yet
@@ -59,6 +61,8 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to an exchange."""
+
+    __hash__ = object.__hash__
 
     ATTEMPTED = auto()  #: an attempt is made
     OPENED = auto()  #: its connection stands

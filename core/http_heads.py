@@ -7,7 +7,7 @@ dictionary look-up. Rules that keep this safe (request smuggling lives here):
 1. A head is read by the memo only when every line is plainly valid and its framing is plain: at most one Content-Length of digits, or
    one ``Transfer-Encoding: chunked``, one Host. Anything else goes to h11 whole, and h11's word is final.
 2. Framing is evaluated anew for each head; only lines are remembered, never conclusions.
-3. Lines that carry a secret, or change with each message, are never remembered. The memo is bounded.
+3. Lines that frame, carry a secret, or change with each message are never remembered. The memo is bounded.
 4. On top of h11: Content-Length beside Transfer-Encoding is refused (RFC 9112, section 6.3, allows it), and so is Transfer-Encoding in
    HTTP/1.0 (section 6.1). Short of it: a 101 is read like any other head, for the caller to refuse.
 5. What is read costs time in proportion to its length, and no line of it is quoted in an error: it may be the one with the key.
@@ -45,6 +45,8 @@ _CHANGING: Final = frozenset({
     b"x-stainless-retry-count", b"cf-ray", b"openai-processing-ms", b"x-ratelimit-remaining-requests",
     b"x-ratelimit-reset-requests",
 })  # fmt: skip
+# Framing fields are looked at each time, so they are not remembered either.
+_NEVER_KEPT: Final = _FRAMING | _CHANGING
 
 _MEMO_LINES: Final = 2048
 _MEMO_LINE_LENGTH: Final = 512
@@ -154,25 +156,27 @@ class HeadReader:
 
     def _read_fields(self, lines: list[bytes]) -> tuple[list[Field], dict[bytes, bytes]] | None:
         """Fields and framing fields of a head in lines; None when it takes h11 to judge."""
-        if lines[-1] or lines[-2]:  # it ends in a bare line feed
+        if lines[-2:] != [b"", b""]:  # it ends in a bare line feed
             return None
-        fields: list[Field] = []
+        lines = lines[1:-2]
+        recalled = list(map(self._young.get, lines))  # in C: most lines of most heads end here
+        fields: list[Field] = recalled  # type: ignore[assignment]  # the loop leaves no None
         framing: dict[bytes, bytes] = {}
-        recall = self._young.get
-        for line in lines[1:-2]:
-            field = recall(line) or self._new_line(line)
+        for index, field in enumerate(recalled):
             if field is None:
-                return None
-            name = field[0]
-            if name in _FRAMING:
-                if name in framing or not _is_plain(name, field[1]):
+                field = self._new_line(lines[index])
+                if field is None:
                     return None
-                framing[name] = field[1]
-            fields.append(field)
+                fields[index] = field
+                name, value = field
+                if name in _FRAMING:
+                    if name in framing or not _is_plain(name, value):
+                        return None
+                    framing[name] = value
         return fields, framing
 
     def _new_line(self, line: bytes) -> Field | None:
-        """Judge a line that was not seen lately; remember it if that is safe."""
+        """Judge a line that is not among the young; remember it if that is safe."""
         field = self._old.get(line)
         if field is None:
             match = _FIELD.fullmatch(line)
@@ -180,7 +184,7 @@ class HeadReader:
                 return None
             name = match[1].lower()
             field = (name, match[2] or b"")
-            if len(line) > _MEMO_LINE_LENGTH or name in _CHANGING or _SECRET.search(name):
+            if name in _NEVER_KEPT or len(line) > _MEMO_LINE_LENGTH or _SECRET.search(name):
                 return field
         # Two generations: what is used lives on, what is not goes with the old one.
         if len(self._young) >= _MEMO_LINES:

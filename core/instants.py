@@ -4,8 +4,12 @@
 and Retry-After dates are wall times and deadlines compare with them. State holds instants, never remaining durations.
 """
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
+from typing import Final
+
+# The three forms of RFC 9110, section 5.6.7; the last two are obsolete and still to be read.
+_DATES: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+_YEAR: Final = 31_536_000  # more than any provider means by "later"
 
 
 def parse_retry_after(value: str, *, now: float) -> float | None:
@@ -26,10 +30,20 @@ def parse_retry_after(value: str, *, now: float) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
+        date = parse_http_date(text)
+        return None if date is None else max(now, date)
+    return now + max(0.0, seconds) if seconds < _YEAR else None  # "nan" and "inf" fail the comparison too
+
+
+def parse_http_date(text: str) -> float | None:
+    """Read an HTTP-date (RFC 9110, section 5.6.7) as epoch seconds; None when it is none.
+
+    >>> parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT")
+    784111777.0
+    """
+    for form in _DATES:
         try:
-            date = parsedate_to_datetime(text)
-            return max(now, date.replace(tzinfo=date.tzinfo or UTC).timestamp())
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-    # A year is more than any provider means; it also keeps "nan", "inf" and 1e300 out.
-    return now + max(0.0, seconds) if seconds < 31_536_000 else None
+            return datetime.strptime(text, form).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            continue
+    return None

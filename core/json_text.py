@@ -7,6 +7,7 @@ order, number spelling and white space arrive as the client wrote them, and 200 
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -112,8 +113,7 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
     """
     if old == new:
         return body
-    pattern = re.compile(rb'"model"\s*:\s*(%b)' % re.escape(orjson.dumps(old)))
-    hits = list(pattern.finditer(body))
+    hits = list(_model_pattern(old).finditer(body))
     if len(hits) == 1:
         # Almost surely the one: a quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the
         # top-level one spelled in escapes; so look whether it did.
@@ -122,6 +122,11 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
         if peek_request(spliced).model == new:
             return spliced
     return replace_value(body, "model", orjson.dumps(new))
+
+
+@lru_cache(256)
+def _model_pattern(model: str) -> "re.Pattern[bytes]":
+    return re.compile(rb'"model"\s*:\s*(%b)' % re.escape(orjson.dumps(model)))
 
 
 def replace_value(body: bytes, key: str, text: bytes) -> bytes:

@@ -5,6 +5,7 @@ events, so that an error can be put behind them without tearing one; one scan of
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -69,14 +70,15 @@ def forwarded_fields(fields: Mapping[bytes, bytes]) -> bytes:
 
 def answer_fields(head: ResponseHead) -> list[Field]:
     """Headers of a provider's answer that concern the client; its ``x-request-id`` becomes ``x-upstream-request-id``."""
-    out: list[Field] = []
-    for field in head.fields:
-        name = field[0]
-        if name in _ANSWER_FIELDS or name.startswith(_ANSWER_PREFIXES):
-            out.append(field)
-        elif name == b"x-request-id":
-            out.append((b"x-upstream-request-id", field[1]))
-    return out
+    return [(name, value) for sent, value in head.fields if (name := _answer_name(sent)) is not None]
+
+
+@lru_cache(1024)
+def _answer_name(name: bytes) -> bytes | None:
+    """What the client is told a provider's header under; None: it is not told."""
+    if name in _ANSWER_FIELDS or name.startswith(_ANSWER_PREFIXES):
+        return name
+    return b"x-upstream-request-id" if name == b"x-request-id" else None
 
 
 def read_usage(answer: bytes) -> TokenUsage | None:

@@ -1,0 +1,182 @@
+"""The composition root: from what the operator gave to what is served.
+
+`plan_serving` decides it, reading files and nothing else; `serve` makes the parts and runs them. Three ways to start, told apart by
+what there is: a configuration file; none, but provider keys in the environment; neither, and then the demo provider answers.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+import attrs
+
+from dragoman.adapters.chance import new_client_key
+from dragoman.adapters.config_file import ConfigFileError, ConfigSource, load_config, printable
+from dragoman.core.config import ClientKey, Config, ServerTLS
+from dragoman.core.config_nodes import Notice
+from dragoman.core.config_parsing import check_exposure
+from dragoman.core.errors import Mistake
+from dragoman.core.providers import discover
+from dragoman.core.urls import parse_host
+
+CONFIG_VARIABLE: Final = "DRAGOMAN_CONFIG"
+DEFAULT_CONFIG: Final = "config.yaml"
+TRANSPORTS: Final = ("trio", "asyncio")
+
+
+@attrs.frozen
+class Overrides:
+    """What the command line says instead of the configuration; None where it says nothing."""
+
+    host: str | None = None
+    port: int | None = None
+    log_format: str | None = None
+    transport: str = "trio"
+
+
+@attrs.frozen
+class Plan:
+    """What is going to be served.
+
+    Attributes:
+        config: Complete and allowed to be served: `check_exposure` has nothing against it.
+        source: Where it came from: the path of a file, ``environment`` or ``demo``.
+        transport: ``trio`` or ``asyncio``.
+        notices: What the operator should know, each as one line.
+        generated_key: A client key made for this run, to be shown once, or None.
+
+    """
+
+    config: Config
+    source: str
+    transport: str = "trio"
+    notices: tuple[str, ...] = ()
+    generated_key: str | None = attrs.field(default=None, repr=False)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the demo provider answers, for there is no other."""
+        return self.source == "demo"
+
+
+def find_config(option: Path | None, environment: Mapping[str, str], folder: Path) -> Path | None:
+    """Which file to read: the one asked for, the one ``$DRAGOMAN_CONFIG`` names, or ``config.yaml`` in `folder` if there is one."""
+    if option is not None:
+        return option
+    named = environment.get(CONFIG_VARIABLE, "").strip()
+    if named:
+        return Path(named)
+    default = folder / DEFAULT_CONFIG
+    return default if default.exists() or default.is_symlink() else None
+
+
+def plan_serving(
+    config_path: Path | None,
+    environment: Mapping[str, str],
+    overrides: Overrides = Overrides(),
+    *,
+    new_key: Callable[[], str] = new_client_key,
+) -> Plan:
+    """Decide what is served.
+
+    Args:
+        config_path: The configuration file; None for a start without one.
+        environment: Where ``${NAME}`` and provider keys are looked up.
+        overrides: What the command line says.
+        new_key: Makes a client key, for a start without a file.
+
+    Raises:
+        ConfigFileError: With all that has to be mended, one line for each.
+
+    """
+    if config_path is None:
+        return _plan_without_file(environment, overrides, new_key)
+    loaded = load_config(config_path, environment)
+    config = _at_home(_override(loaded.config, overrides))
+    refusals = [mistake for mistake in (check_exposure(config), *_missing_files(config)) if mistake is not None]
+    if refusals:
+        raise ConfigFileError(tuple(map(loaded.source.render, refusals)))
+    notices = (*loaded.notices, *map(loaded.source.render, _advice(config, loaded.source, overrides)))
+    return Plan(config, str(config_path), overrides.transport, notices)
+
+
+def serve(plan: Plan, announce: Callable[[int], None]) -> NoReturn:
+    """Run the gateway until it is told to stop.
+
+    Args:
+        plan: What to serve.
+        announce: Called once with the port, when the gateway listens.
+
+    """
+    raise SystemExit("the gateway is not wired to its transports yet")
+
+
+def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new_key: Callable[[], str]) -> Plan:
+    key = new_key()
+    config = _override(Config(api_keys=(ClientKey(key, "generated"),)), overrides)
+    found = discover(environment, host=config.host, port=config.port)
+    return Plan(
+        attrs.evolve(config, providers=found.providers),
+        "environment" if found.providers else "demo",
+        overrides.transport,
+        tuple(printable(f"{notice.dotted()}: {notice.message}") for notice in found.notices),
+        key,
+    )
+
+
+def _override(config: Config, overrides: Overrides) -> Config:
+    host = config.host
+    if overrides.host is not None:
+        try:
+            host = parse_host(overrides.host) if overrides.host else ""
+        except ValueError:
+            message = "--host: expected an address or a name to listen on, without scheme and port, like 127.0.0.1"
+            raise ConfigFileError((message,)) from None
+    return attrs.evolve(
+        config,
+        host=host,
+        port=config.port if overrides.port is None else overrides.port,
+        log_format=overrides.log_format or config.log_format,
+    )
+
+
+def _at_home(config: Config) -> Config:
+    """Fill in ``~`` where a path may have it."""
+
+    def home(path: str | None) -> str | None:
+        return None if path is None else os.path.expanduser(path)
+
+    return attrs.evolve(
+        config,
+        unix_socket=home(config.unix_socket),
+        auth_dir=os.path.expanduser(config.auth_dir),
+        ca_file=home(config.ca_file),
+        tls=config.tls and ServerTLS(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key)),
+    )
+
+
+def _missing_files(config: Config) -> list[Mistake]:
+    """Files that must be there: a start should fail before the first connection, not at it."""
+    named: list[tuple[tuple[str, ...], str | None]] = [(("ca-file",), config.ca_file)]
+    if config.tls is not None:
+        named += [(("tls", "cert"), config.tls.cert), (("tls", "key"), config.tls.key)]
+    return [
+        Mistake(
+            path, f"there is no file {name!r} (a relative path starts from the folder that dragoman was started in)"
+        )
+        for path, name in named
+        if name is not None and not Path(name).is_file()
+    ]
+
+
+def _advice(config: Config, source: ConfigSource, overrides: Overrides) -> list[Notice]:
+    """What is allowed, but probably not meant."""
+    advice = []
+    if overrides.host is None and isinstance(source.data, dict) and source.data.get("host") is None:
+        only = f"'host' is not given, so only this machine can connect ({config.host}); write host: \"\" for all interfaces"
+        advice.append(Notice((), only))
+    if not any(not provider.disabled for provider in config.providers):
+        none = "no provider is configured, so every model is unknown: add one under 'openai-compatibility'"
+        advice.append(Notice((), none))
+    return advice

@@ -1,0 +1,36 @@
+"""``dragoman check``: is the configuration right, and what would be served?"""
+
+import os
+from pathlib import Path
+
+import click
+
+from dragoman.adapters.assembly import find_config, plan_serving
+from dragoman.adapters.config_file import ConfigFileError
+from dragoman.adapters.greeting import summary
+
+
+@click.command("check")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration file; else $DRAGOMAN_CONFIG, else ./config.yaml if there is one.",
+)
+def command(config_path: Path | None) -> None:
+    """Check the configuration and show what would be served, without serving it.
+
+    Ends with 0 if it can be served, with 1 and a line for each mistake if not.
+    """
+    try:
+        plan = plan_serving(find_config(config_path, os.environ, Path()), os.environ)
+    except ConfigFileError as error:
+        for line in error.lines:
+            click.echo(line, err=True)
+        count = len(error.lines)
+        click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'}; nothing can be served", err=True)
+        raise SystemExit(1) from None
+    for notice in plan.notices:
+        click.echo(f"warning: {notice}", err=True)
+    click.echo(summary(plan))

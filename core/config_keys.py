@@ -1,0 +1,79 @@
+"""The keys of CLIProxyAPI's ``config.yaml`` that we know and do not act on, so that an existing file works unchanged.
+
+Two kinds: not implemented yet; and deliberately not supported, because they make traffic look as if another client had sent it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+
+def _not_yet(*keys: str) -> Mapping[str, str]:
+    return MappingProxyType({key: f"{key!r} is not implemented yet and has no effect" for key in keys})
+
+
+def _disguise(*keys: str) -> Mapping[str, str]:
+    return MappingProxyType(
+        {key: f"{key!r} is deliberately not supported: Dragoman does not disguise traffic" for key in keys}
+    )
+
+
+#: Keys at the top of the file.
+TOP: Final[Mapping[str, str]] = MappingProxyType({
+    **_not_yet(
+        # the operator's side
+        "remote-management", "pprof", "commercial-mode", "logging-to-file", "logs-max-total-size-mb", "error-logs-max-files",
+        "request-log", "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
+        "credential-in-flight", "incognito-browser",
+        # routing and retries
+        "force-model-prefix", "max-retry-credentials", "max-retry-interval", "disable-cooling", "save-cooldown-status",
+        "transient-error-cooldown-seconds", "auth-auto-refresh-workers", "quota-exceeded", "routing",
+        # requests and answers
+        "passthrough-headers", "ws-auth", "nonstream-keepalive-interval", "streaming", "disable-image-generation",
+        "gpt-image-2-base-model", "video-result-auth-cache-ttl", "antigravity-signature-cache-enabled",
+        "antigravity-signature-bypass-strict", "payload", "responses-websocket-enabled", "responses-compact-enabled",
+        # providers
+        "codex", "xai", "gemini-api-key", "interactions-api-key", "codex-api-key", "xai-api-key", "claude-api-key",
+        "vertex-api-key", "oauth-excluded-models", "oauth-model-alias", "oauth-request-scoped-errors", "oauth-upstream",
+        "kiro", "kiro-preferred-endpoint", "cursor", "minimax", "roo", "kilo", "deepseek", "groq", "mistral", "siliconflow",
+        "openrouter", "together", "fireworks", "novita", "ampcode", "amp-code",
+    ),
+    **_disguise(
+        "disable-claude-cloak-mode", "claude-code", "claude-header-defaults", "codex-header-defaults", "antigravity",
+        "kiro-fingerprint",
+    ),
+})  # fmt: skip
+
+#: Keys within blocks that are otherwise not implemented yet, with the text for each.
+DISGUISES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "codex": _disguise("identity-confuse", "disable-codex-cloaking"),
+        "claude-api-key": _disguise("cloak", "fingerprint-profile", "experimental-cch-signing"),
+    }
+)
+
+#: Keys of an entry of ``openai-compatibility``.
+COMPATIBILITY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **_not_yet("priority", "disable-cooling", "request-retry", "request-scoped-errors", "support-prompt-cache-key"),
+        **{
+            key: f"{key!r} has no effect here: it belongs into an item of 'api-key-entries'"
+            for key in ("api-key", "proxy-url", "weight")
+        },
+    }
+)
+
+#: Keys of an item of ``models``.
+MODEL: Final[Mapping[str, str]] = _not_yet(
+    "display-name",
+    "max-context-length",
+    "force-mapping",
+    "is-compat",
+    "thinking",
+    "image",
+    "input-modalities",
+    "output-modalities",
+)
+
+#: Keys of an item of ``api-key-entries``.
+API_KEY_ENTRY: Final[Mapping[str, str]] = _not_yet("weight")
