@@ -101,7 +101,7 @@ class ChunkedBody:
 
     """
 
-    __slots__ = ("_footer_due", "_held", "_in_trailers", "_left", "is_complete", "rest")
+    __slots__ = ("_footer_due", "_held", "_in_trailers", "_left", "_trailers", "is_complete", "rest")
 
     def __init__(self) -> None:
         self._left = 0  # bytes of the current chunk still to come
