@@ -90,8 +90,6 @@ def decode_request(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
         raise _wrong_shape(str(error)) from None
-    except RecursionError:
-        raise BadRequest("The body is nested too deeply.") from None
 
 
 def _text_of(body: bytes) -> str:
@@ -115,7 +113,7 @@ def _in_words(reason: str) -> str:
 
 _TYPES: Final = {
     "str": "a string",
-    "bool": "true or false",
+    "bool": "a boolean",
     "object": "an object",
     "int": "a whole number",
     "float": "a number",
@@ -137,6 +135,7 @@ def _wrong_shape(error: str) -> BadRequest:
         return BadRequest(f"The body is not what was expected: {error}.")
     expected, got, path = mismatch.groups()
     wanted = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
+    wanted = wanted.replace("a boolean or", "true, false or").replace("a boolean", "true or false")
     if not path:
         return BadRequest(f"The body must be a JSON object, not {_TYPES.get(got, got)}.")
     return BadRequest(f"`{path}` must be {wanted}, not {_TYPES.get(got, got)}.", param=path)
