@@ -114,8 +114,8 @@ class Catalog:
         prefix, _, name = model.partition("/")
         provider = self._open.get(prefix)
         if provider is None or not name:
-            known = [*self._routes, *(f"{p}/..." for p in self._open)] if len(model) <= _LONGEST_LIKELY else []
-            near = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
+            known = [*self._routes, *(f"{p}/..." for p in self._open)]
+            near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) if len(model) <= _LONGEST_LIKELY else []
             hint = f" Near it: {', '.join(near)}." if near else " GET /v1/models lists what can be asked for."
             raise UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
         return [self._target(provider, credential, name) for credential in provider.credentials]

@@ -2,6 +2,7 @@
 
 import gzip
 import time
+from collections.abc import Callable
 
 import h11
 import pytest
@@ -14,7 +15,12 @@ from dragoman.core.http_heads import HeadReader
 from dragoman.core.upstream import Upstream
 from tests.strategies import cuts_of, mutations_of
 
-CODERS = {"": bytes, "identity": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
+CODERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "identity": bytes,
+    "gzip": gzip.compress,
+    "zstd": zstandard.compress,
+}
 
 
 @st.composite
@@ -91,7 +97,7 @@ def test_a_cut_answer_is_never_taken_for_a_whole_one(answer: tuple[bytes, int, b
     wire=st.one_of(mutations_of(answers().map(lambda answer: answer[0])), st.binary(min_size=1, max_size=60)),
 )
 def test_any_answer_is_read_or_refused_however_cut(data: st.DataObject, wire: bytes) -> None:
-    results = []
+    results: list[object] = []
     for pieces in ([wire], data.draw(cuts_of(wire))) if wire else ():
         try:
             up, out = read_all(pieces, close=True)
