@@ -6,10 +6,13 @@ constant time besides.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 
 from dragoman.core.config import ClientKey
 from dragoman.core.errors import AccessDenied
+
+_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 ANONYMOUS = ClientKey(key="", label="")
 
@@ -79,11 +82,4 @@ def percent_decode(text: str) -> bytes:
     >>> percent_decode("a%2Fb%zz")
     b'a/b%zz'
     """
-    head, *tail = text.encode().split(b"%")
-    out = [head]
-    for part in tail:
-        try:
-            out.append(bytes.fromhex(part[:2].decode("ascii")) + part[2:] if len(part) >= 2 else b"%" + part)
-        except ValueError:
-            out.append(b"%" + part)
-    return b"".join(out)
+    return _ENCODED.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), text.encode())

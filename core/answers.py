@@ -1,5 +1,6 @@
 """Answers the gateway gives itself: errors in the dialect of whoever reads them, and model lists."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -67,7 +68,10 @@ def error_body(
         case _:
             kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
             value = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return orjson.dumps(value)
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a surrogate pair in the message: an error that cannot be told would be the worst of all
+        return json.dumps(value).encode("ascii")
 
 
 def stream_error(dialect: str, status: int, message: str, *, code: str | None = None, request_id: str = "") -> bytes:

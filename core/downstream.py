@@ -5,19 +5,24 @@ pipelined requests are answered in order. HTTP/1.1 (RFC 9112) with keep-alive, c
 and HTTP/1.0 clients, whose answers end by closing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
-from dragoman.core.access import percent_decode
-from dragoman.core.content_coding import CodingError, CodingTooLarge, Decoder
+from dragoman.core.content_coding import CodingError, CodingTooLarge, Decoder, coding_of
 from dragoman.core.errors import BadRequest, ClientError, HeadTooLarge, TooLarge
 from dragoman.core.http_bodies import LAST_CHUNK, BodyError, BodyReader, ChunkedBody, LengthBody, chunk
 from dragoman.core.http_heads import Field, HeadReader, RequestHead, end_of_head
 
 # While an exchange is in hand, this much of further requests is taken in; then the socket must wait.
 _READ_AHEAD: Final = 256 * 1024
+
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)++")
+# The absolute form, RFC 9112, section 3.2.2: everything in front of its path.
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_BODILESS: Final = frozenset({204, 304})
 
 REASONS: Final[Mapping[int, bytes]] = {
     200: b"OK", 201: b"Created", 202: b"Accepted", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized",
@@ -70,10 +75,11 @@ class Downstream:
         self._body_limit = body_limit
         self._buffer = b""
         self._body: BodyReader | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._received = b""  # of the body, while it came in one piece
+        self._more: bytearray | None = None  # of the body, once it came in several
         self._continue_due = False
         self._is_chunking = False
+        self._is_bodiless = False
         self.head: RequestHead | None = None
         self.keeps_alive = True
 
@@ -92,7 +98,7 @@ class Downstream:
         self._buffer = self._buffer + data if self._buffer else data
 
     def next_request(self) -> Request | None:
-        """The next request, or None while it is incomplete; call again after `receive_data` or `finish`.
+        """The next request; None while it is incomplete, or one is in hand. Call again after `receive_data` or `finish`.
 
         Raises:
             ClientError: It cannot be read. `keeps_alive` is False then, for nobody knows where the next one would begin.
@@ -109,36 +115,51 @@ class Downstream:
         if self.head is None and not self._read_head():
             return None
         head, body = self.head, self._body
-        assert head is not None and body is not None  # noqa: PT018 - set by _read_head, for mypy
+        if head is None or body is None:  # the request in hand was handed out
+            return None
         if not body.is_complete and self._buffer:
             try:
                 piece = body.feed(self._buffer)
             except BodyError as error:
                 raise BadRequest(f"The body's framing is broken: {error}.") from None
             self._buffer = b""
-            self._size += len(piece)
-            if self._size > self._body_limit:
-                raise self._too_large()
             if piece:
-                self._pieces.append(piece)
+                self._keep(piece)
                 self._continue_due = False
         if not body.is_complete:
             return None
         self._buffer = body.rest + self._buffer
+        self._body = None
         self._continue_due = False
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces = []
+        data = self._received if self._more is None else bytes(self._more)
+        self._received, self._more = b"", None
         return self._request(head, data)
 
+    def _keep(self, piece: bytes) -> None:
+        """Keep a piece of the body: the first as it is, more in one growing buffer, so that tiny ones cost no more than their bytes."""
+        if self._more is not None:
+            self._more += piece
+        elif self._received:
+            self._more = bytearray(self._received)
+            self._more += piece
+            self._received = b""
+        else:
+            self._received = piece
+        if len(self._received if self._more is None else self._more) > self._body_limit:
+            raise self._too_large()
+
     def _read_head(self) -> bool:
-        while self._buffer[:2] == b"\r\n":  # RFC 9112, section 2.2: ignore an empty line before a request
-            self._buffer = self._buffer[2:]
+        empty = _EMPTY_LINES.match(self._buffer)  # RFC 9112, section 2.2: ignore an empty line before a request
+        if empty is not None:
+            self._buffer = self._buffer[empty.end() :]
+        if self._buffer in {b"", b"\r"}:
+            return False
+        if not self._buffer[:1].isalpha():  # TLS or worse: do not wait for its end; no method begins like that
+            raise BadRequest("The request is not valid HTTP/1.1.")
         end = end_of_head(self._buffer)
         if not end:
             if len(self._buffer) > self._heads.limit:
                 raise HeadTooLarge(f"The request line and headers are over {self._heads.limit} bytes.")
-            if self._buffer and not (65 <= self._buffer[0] <= 122):
-                raise BadRequest("The request is not valid HTTP/1.1.")  # binary: do not wait for its end
             return False
         head = self._heads.read_request(self._buffer[:end])
         self._buffer = self._buffer[end:]
@@ -147,7 +168,6 @@ class Downstream:
         if head.content_length > self._body_limit:
             raise self._too_large()
         self._body = ChunkedBody() if head.is_chunked else LengthBody(head.content_length)
-        self._size = 0
         self._continue_due = head.expects_continue and not self._buffer
         return True
 
@@ -156,19 +176,19 @@ class Downstream:
 
     def _request(self, head: RequestHead, data: bytes) -> Request:
         fields = dict(head.fields)
-        coding = fields.get(b"content-encoding")
-        body = self._decode(coding, data) if coding is not None and data else data
+        body = self._decode(coding_of(head.fields), data) if b"content-encoding" in fields and data else data
         target = head.target.decode("ascii")
-        if target[:1] != "/" and "://" in target:  # absolute form, RFC 9112, section 3.2.2
-            target = "/" + target.partition("://")[2].partition("/")[2]
+        if target[0] != "/":
+            absolute = _AUTHORITY.match(target)
+            target = target[absolute.end() :] if absolute is not None else target
         path, _, query = target.partition("?")
-        if "%" in path:
-            path = percent_decode(path).decode("utf-8", "replace")
+        if not path:
+            path = "/"
         return Request(head.method.decode("ascii"), path, query, fields, body, len(data), head.is_http_1_0)
 
-    def _decode(self, coding: bytes, data: bytes) -> bytes:
+    def _decode(self, coding: str, data: bytes) -> bytes:
         try:
-            decoder = Decoder(coding.decode("latin-1"), self._body_limit)
+            decoder = Decoder(coding, self._body_limit)
             body = decoder.feed(data)
             decoder.end()
         except CodingTooLarge:
@@ -194,29 +214,29 @@ class Downstream:
 
         """
         is_1_0 = self.head is not None and self.head.is_http_1_0
-        self._is_chunking = length is None and not is_1_0
+        has_none = status in _BODILESS  # RFC 9112, section 6.3: nor any framing
+        self._is_bodiless = has_none or (self.head is not None and self.head.method == b"HEAD")
+        self._is_chunking = length is None and not is_1_0 and not has_none
         if length is None and is_1_0:
             self.keeps_alive = False
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Status"))]
         parts += [b"%b: %b\r\n" % field for field in fields]
         if self._is_chunking:
             parts.append(b"transfer-encoding: chunked\r\n")
-        elif length is not None and status not in {204, 304}:
+        elif length is not None and not has_none:
             parts.append(b"content-length: %d\r\n" % length)
         parts.append(b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n")
         return b"".join(parts)
 
     def frame(self, data: bytes) -> bytes:
-        """A piece of the answer's body, framed; not empty."""
-        if self.head is not None and self.head.method == b"HEAD":
+        """A piece of the answer's body, framed; nothing where the answer has no body."""
+        if self._is_bodiless:
             return b""
-        return chunk(data) if self._is_chunking else data
+        return chunk(data) if self._is_chunking and data else data  # an empty chunk would be the end
 
     def finish(self) -> bytes:
         """The end of the answer's body, framed; the next request may be read."""
-        is_head = self.head is not None and self.head.method == b"HEAD"
         self.head = self._body = None
-        if not self._is_chunking:
-            return b""
-        self._is_chunking = False
-        return b"" if is_head else LAST_CHUNK
+        end = LAST_CHUNK if self._is_chunking and not self._is_bodiless else b""
+        self._is_chunking = self._is_bodiless = False
+        return end

@@ -58,25 +58,25 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
 
 
 def find_endpoint(method: str, path: str) -> Endpoint:
-    """Find what `method` and `path` ask for; HEAD counts as GET.
+    """Find what `method` and `path` (as sent) ask for; HEAD counts as GET.
 
     Raises:
         UnknownPath: Nothing is there.
         WrongMethod: Something is there, for other methods.
 
     """
-    methods = ENDPOINTS.get(path)
-    if methods is None and path.startswith("/v1/models/"):
-        model = percent_decode(path.removeprefix("/v1/models/")).decode("utf-8", "replace")
-        methods = {"GET": Endpoint("openai_chat", Operation.MODEL, model=model)}
+    decoded = _decoded(path)
+    methods = ENDPOINTS.get(decoded)
+    if methods is None and decoded.startswith("/v1/models/"):
+        methods = {"GET": Endpoint("openai_chat", Operation.MODEL, model=decoded.removeprefix("/v1/models/"))}
     if methods is None:
         raise UnknownPath(
-            f"Nothing answers at {path}. Chat Completions are at /v1/chat/completions, models at /v1/models."
+            f"Nothing answers at {path[:200]}. Chat Completions are at /v1/chat/completions, models at /v1/models."
         )
     endpoint = methods.get("GET" if method == "HEAD" else method)
     if endpoint is None:
         allow = [*methods, "HEAD"] if "GET" in methods else [*methods]
-        raise WrongMethod(f"{path} does not take {method}; it takes {', '.join(allow)}.", allow=allow)
+        raise WrongMethod(f"{path[:200]} does not take {method[:40]}; it takes {', '.join(allow)}.", allow=allow)
     return endpoint
 
 
@@ -86,8 +86,14 @@ def dialect_of_path(path: str) -> str:
     >>> dialect_of_path("/v1/messages/nothing"), dialect_of_path("/v1beta/models/x:y"), dialect_of_path("/nowhere")
     ('claude', 'gemini', 'openai_chat')
     """
+    path = _decoded(path)
     if path.startswith("/v1/messages"):
         return "claude"
     if path.startswith(("/v1beta/", "/v1alpha/")) or (path.startswith("/v1/models/") and ":" in path):
         return "gemini"
     return "openai_chat"
+
+
+def _decoded(path: str) -> str:
+    """Undo percent-encoding, once: some clients write the slash of ``org/model`` or the colon of ``model:generateContent`` that way."""
+    return percent_decode(path).decode("utf-8", "replace") if "%" in path else path

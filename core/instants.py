@@ -4,12 +4,14 @@
 and Retry-After dates are wall times and deadlines compare with them. State holds instants, never remaining durations.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 # The three forms of RFC 9110, section 5.6.7; the last two are obsolete and still to be read.
 _DATES: Final = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 _YEAR: Final = 31_536_000  # more than any provider means by "later"
+_SECONDS: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")  # float() alone would also take "nan", "1_0" and "1e3"
 
 
 def parse_retry_after(value: str, *, now: float) -> float | None:
@@ -20,19 +22,15 @@ def parse_retry_after(value: str, *, now: float) -> float | None:
         now: Epoch seconds, to which a delay is relative.
 
     Returns:
-        When to try again, in epoch seconds, never before ``now``; None when the value is neither form.
+        When to try again, in epoch seconds, never before ``now``; None when the value is neither form, or over a year away.
 
     >>> parse_retry_after("120", now=1000.0), parse_retry_after("Thu, 01 Jan 1970 01:00:00 GMT", now=1000.0)
     (1120.0, 3600.0)
 
     """
     text = value.strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        date = parse_http_date(text)
-        return None if date is None else max(now, date)
-    return now + max(0.0, seconds) if seconds < _YEAR else None  # "nan" and "inf" fail the comparison too
+    at = now + float(text) if _SECONDS.fullmatch(text) else parse_http_date(text)
+    return None if at is None or at - now >= _YEAR else max(now, at)
 
 
 def parse_http_date(text: str) -> float | None:

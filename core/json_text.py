@@ -7,7 +7,6 @@ order, number spelling and white space arrive as the client wrote them, and 200 
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -17,7 +16,10 @@ from dragoman.core.errors import BadRequest
 
 T = TypeVar("T")
 
-_KEY_OR_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+# Possessive: a string of megabytes leaves no trail to come back on.
+_KEY_OR_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
+_MODEL_KEY: Final = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+')
+_EMPTY_REST: Final = re.compile(rb"[ \t\r\n]*+}")
 
 
 class StreamOptions(msgspec.Struct, gc=False):
@@ -44,14 +46,25 @@ def peek_request(body: bytes) -> RequestPeek:
         BadRequest: It is not JSON, not an object, or a field the gateway needs is missing or of a wrong type; `param` names it.
 
     """
-    return decode_request(_PEEK, body)
+    peek = decode_request(_PEEK, body)
+    if not (peek.model.isascii() or _is_utf8(peek.model)):
+        raise BadRequest("`model` has half a surrogate pair in it; no model is called that.", param="model")
+    return peek
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def decode_request(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     """Decode a client's JSON into the type of `decoder`.
 
-    msgspec refuses lone surrogates and numbers beyond a double, which real clients send (half an emoji, cut by a limit); such a body
-    is decoded by the standard library instead.
+    msgspec refuses lone surrogates, which real clients send (half an emoji, cut by a limit); such a body is decoded by the standard
+    library instead. NaN, a byte order mark and UTF-16 stay refused: the body passes on as it is, and providers refuse them.
 
     Raises:
         BadRequest: It is not JSON, or not of that type; `param` names the field.
@@ -68,36 +81,64 @@ def decode_request(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     if not body.strip():
         raise BadRequest("The body is empty; a JSON object was expected.")
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest(f"The body is not JSON: {reason}") from None
+        value = json.loads(_text_of(body), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except ValueError:
+        raise BadRequest(f"The body is not JSON: {_in_words(reason)}.") from None
     try:
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
         raise _wrong_shape(str(error)) from None
-    except RecursionError:
-        raise BadRequest("The body is nested too deeply.") from None
+
+
+def _text_of(body: bytes) -> str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not JSON: it is not UTF-8 (byte {error.start}).") from None
+    if text.startswith("\ufeff"):
+        raise BadRequest("The body is not JSON: it begins with a byte order mark; leave that out.")
+    return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _in_words(reason: str) -> str:
+    """Msgspec's ``JSON is malformed: trailing characters (byte 14)`` as the end of a sentence."""
+    return "it ends too early" if reason == "Input data was truncated" else reason.removeprefix("JSON is malformed: ")
+
+
+_TYPES: Final = {
+    "str": "a string",
+    "bool": "a boolean",
+    "object": "an object",
+    "int": "a whole number",
+    "float": "a number",
+    "array": "a list",
+    "null": "null",
+}
+_MISSING: Final = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)`)?")
+_MISMATCH: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`(?: - at `\$\.?(.*)`)?")
 
 
 def _wrong_shape(error: str) -> BadRequest:
     """Msgspec's ``Expected `str`, got `int` - at `$.model``` in our words."""
-    missing = re.search(r"missing required field `(\w+)`", error)
+    missing = _MISSING.fullmatch(error)
     if missing is not None:
-        return BadRequest(f"The request lacks `{missing[1]}`.", param=missing[1])
-    what, _, where = error.partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".")
-    names = {
-        "`str`": "a string",
-        "`bool`": "true or false",
-        "`object`": "an object",
-        "`int`": "a whole number",
-        "`array`": "a list",
-    }
-    for name, said in names.items():
-        what = what.replace(name, said)
+        field = f"{missing[2]}.{missing[1]}" if missing[2] else missing[1]
+        return BadRequest(f"The request lacks `{field}`.", param=field)
+    mismatch = _MISMATCH.fullmatch(error)
+    if mismatch is None:
+        return BadRequest(f"The body is not what was expected: {error}.")
+    expected, got, path = mismatch.groups()
+    wanted = " or ".join(_TYPES.get(name, name) for name in expected.split(" | "))
+    wanted = wanted.replace("a boolean or", "true, false or").replace("a boolean", "true or false")
     if not path:
-        return BadRequest(f"The body must be a JSON object: {what[:1].lower()}{what[1:]}.")
-    return BadRequest(f"`{path}`: {what[:1].lower()}{what[1:]}.", param=path)
+        return BadRequest(f"The body must be a JSON object, not {_TYPES.get(got, got)}.")
+    return BadRequest(f"`{path}` must be {wanted}, not {_TYPES.get(got, got)}.", param=path)
 
 
 def splice_model(body: bytes, old: str, new: str) -> bytes:
@@ -113,20 +154,19 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
     """
     if old == new:
         return body
-    hits = list(_model_pattern(old).finditer(body))
-    if len(hits) == 1:
+    text = orjson.dumps(new)
+    hits = [match.end() for match in _MODEL_KEY.finditer(body)]
+    written = orjson.dumps(old)
+    if len(hits) == 1 and body.startswith(written, hits[0]):
         # Almost surely the one: a quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the
         # top-level one spelled in escapes; so look whether it did.
-        start, end = hits[0].span(1)
-        spliced = body[:start] + orjson.dumps(new) + body[end:]
-        if peek_request(spliced).model == new:
-            return spliced
-    return replace_value(body, "model", orjson.dumps(new))
-
-
-@lru_cache(256)
-def _model_pattern(model: str) -> "re.Pattern[bytes]":
-    return re.compile(rb'"model"\s*:\s*(%b)' % re.escape(orjson.dumps(model)))
+        spliced = body[: hits[0]] + text + body[hits[0] + len(written) :]
+        try:
+            if peek_request(spliced).model == new:
+                return spliced
+        except BadRequest:
+            pass  # nested almost too deeply: with this frame more on the stack it is
+    return replace_value(body, "model", text)
 
 
 def replace_value(body: bytes, key: str, text: bytes) -> bytes:
@@ -135,9 +175,27 @@ def replace_value(body: bytes, key: str, text: bytes) -> bytes:
     >>> replace_value(b'{"a": {"b": 1}, "b": [1, 2], "c": 3}', "b", b"0")
     b'{"a": {"b": 1}, "b": 0, "c": 3}'
     """
-    for start, end in reversed([span for name, span in _top_level(body) if name == key]):
-        body = body[:start] + text + body[end:]
-    return body
+    out: list[bytes] = []
+    at = 0
+    for name, (start, end) in _top_level(body):
+        if name == key:
+            out += (body[at:start], text)
+            at = end
+    out.append(body[at:])
+    return b"".join(out)
+
+
+def read_value(body: bytes, key: str) -> bytes:
+    """The text of a top-level key's value, of the last one if there are several; empty when there is none.
+
+    >>> read_value(b'{"a": {"b": 1}, "b": [1, 2], "c": 3}', "b")
+    b'[1, 2]'
+    """
+    text = b""
+    for name, (start, end) in _top_level(body):
+        if name == key:
+            text = body[start:end]
+    return text
 
 
 def insert_key(body: bytes, key: str, value: object) -> bytes:
@@ -149,7 +207,7 @@ def insert_key(body: bytes, key: str, value: object) -> bytes:
     b'{"b":true}'
     """
     at = body.index(b"{") + 1
-    is_empty = body[at:].lstrip()[:1] == b"}"
+    is_empty = _EMPTY_REST.match(body, at) is not None
     return b"%b%b:%b%b%b" % (body[:at], orjson.dumps(key), orjson.dumps(value), b"" if is_empty else b",", body[at:])
 
 
@@ -174,7 +232,13 @@ def _top_level(body: bytes) -> Iterator[tuple[str, tuple[int, int]]]:
                 yield key, (start, end)
             key, start, awaiting_key = None, -1, True
         elif depth == 1 and awaiting_key and token.startswith(b'"'):
-            key, awaiting_key = json.loads(token), False
+            key, awaiting_key = _key_of(token), False
         elif key is not None and not (depth == 1 and token == b":" and start < 0):
             start = match.start() if start < 0 else start
             end = match.end()
+
+
+def _key_of(token: bytes) -> str:
+    """The key that a quoted token spells; it may be anything, for strings that nobody asked for were never decoded."""
+    text = token.decode("utf-8", "replace")
+    return json.loads(text, strict=False) if "\\" in text else text[1:-1]

@@ -4,16 +4,16 @@ Requests keep their bytes but for the model's name (and ``stream_options``, wher
 events, so that an error can be put behind them without tearing one; one scan of what arrived together finds the usage.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 import msgspec
-import orjson
 
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.journal import TokenUsage
-from dragoman.core.json_text import RequestPeek, insert_key, replace_value, splice_model
+from dragoman.core.json_text import RequestPeek, insert_key, read_value, replace_value, splice_model
 
 # An event longer than this is passed on as it comes; images in base64 reach a few MiB.
 _HELD_LIMIT: Final = 8 * 1024 * 1024
@@ -50,6 +50,11 @@ class _Answer(msgspec.Struct, gc=False):
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 _NO_DETAILS: Final = _Details()
 
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_DONE: Final = re.compile(rb"^data: ?\[DONE\][ \t]*\r?$", re.MULTILINE)
+_ERROR: Final = re.compile(rb'^data: ?\{"error"[ \t]*:(?![ \t]*null)', re.MULTILINE)
+_NULL: Final = re.compile(rb"[ \t]*:[ \t]*null")
+
 
 def build_request_body(body: bytes, peek: RequestPeek, upstream_model: str, *, ask_usage: bool) -> bytes:
     """The client's body for an upstream: its model named there, usage asked for if `ask_usage`."""
@@ -57,10 +62,17 @@ def build_request_body(body: bytes, peek: RequestPeek, upstream_model: str, *, a
     if ask_usage:
         if peek.stream_options is msgspec.UNSET:
             return insert_key(body, "stream_options", {"include_usage": True})
-        options = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["stream_options"]
-        asked = dict(orjson.loads(bytes(options)) or {}, include_usage=True)
-        return replace_value(body, "stream_options", orjson.dumps(asked))
+        return replace_value(body, "stream_options", _asking(read_value(body, "stream_options")))
     return body
+
+
+def _asking(options: bytes) -> bytes:
+    """``stream_options`` that ask for usage, whatever else they ask for."""
+    if not options.startswith(b"{"):  # null
+        return b'{"include_usage":true}'
+    if read_value(options, "include_usage"):
+        return replace_value(options, "include_usage", b"true")
+    return insert_key(options, "include_usage", True)
 
 
 def forwarded_fields(fields: Mapping[bytes, bytes]) -> bytes:
@@ -129,63 +141,84 @@ class StreamRelay:
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._hides_usage = hide_usage
-        self._held = b""
+        self._held = bytearray()  # the beginning of an event; there is no blank line in it
         self.usage: TokenUsage | None = None
         self.is_terminated = False
         self.has_failed = False
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived, return what may go on: whole events only."""
-        if self._held:
-            data = self._held + data
-            self._held = b""
-        if not data.endswith(b"\n\n"):
-            end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
-            if end < 3:  # no event ends here
-                if len(data) <= _HELD_LIMIT:
-                    self._held = data
-                    return b""
-            elif end < len(data):
-                self._held = data[end:]
+        held = self._held
+        if held:
+            # Only what is new is searched, with the two bytes before it: a blank line may be cut.
+            searched = max(0, len(held) - 2)
+            held += data
+            end = _end_of_events(held, searched)
+            if not end and len(held) > _HELD_LIMIT:
+                end = len(held)
+            if not end:
+                return b""
+            data = bytes(held[:end])
+            del held[:end]
+        elif not data.endswith(b"\n\n"):
+            end = _end_of_events(data, 0)
+            if end or len(data) <= _HELD_LIMIT:
+                held += data[end:]
                 data = data[:end]
-        if b'"usage"' in data:
-            data = self._read_usage(data)
-        if b"[DONE]" in data[-24:]:
-            self.is_terminated = True
-        elif data.startswith(b'data: {"error"'):
-            self.has_failed = True
-        return data
+        return self._look_at(data)
 
     def end(self) -> bytes:
         """The stream ended properly: what was held back goes on, and what it forgot to say."""
-        rest = self._held
-        self._held = b""
-        if rest:
-            rest = self._read_usage(rest.rstrip() + b"\n\n")
-            self.is_terminated = self.is_terminated or b"[DONE]" in rest[-24:]
+        rest = bytes(self._held)
+        self._held.clear()
+        if rest.strip(b"\r\n"):
+            rest = self._look_at(rest.rstrip(b"\r\n") + b"\n\n")
         return rest if self.is_terminated else rest + b"data: [DONE]\n\n"
+
+    def _look_at(self, data: bytes) -> bytes:
+        """Notice what whole events say; returns them, without those to be hidden."""
+        if b'"usage"' in data:
+            data = self._read_usage(data)
+        if b"[DONE]" in data and _DONE.search(data) is not None:
+            self.is_terminated = True
+        if b'{"error"' in data and _ERROR.search(data) is not None:
+            self.has_failed = True
+        return data
 
     def _read_usage(self, data: bytes) -> bytes:
         """Read usage where it is said, and cut the events that say nothing else if they are to be hidden."""
+        kept: list[bytes] = []
+        kept_to = 0
         at = data.find(b'"usage"')
         while at >= 0:
-            if data[at + 7 : at + 13].replace(b" ", b"").startswith(b":nul"):  # said in every chunk, by some
+            if _NULL.match(data, at + 7) is not None:  # said in every chunk, by some
                 at = data.find(b'"usage"', at + 7)
                 continue
-            start = data.rfind(b"\n", 0, at) + 1
+            start = data.rfind(b"\n", kept_to, at) + 1 or kept_to
             end = data.find(b"\n", at)
-            line = data[start:end] if end >= 0 else data[start:]
-            answer = _decode_line(line)
+            end = end if end >= 0 else len(data)
+            answer = _decode_line(data[start:end])
             if answer is not None and answer.usage is not None:
                 self.usage = _token_usage(answer.usage)
                 if self._hides_usage and answer.choices is not None and not answer.choices:
-                    end = start + len(line) + 1
-                    end += 2 if data[end : end + 2] == b"\r\n" else 1  # the blank line
-                    data = data[:start] + data[end:]
-                    at = data.find(b'"usage"', start)
-                    continue
-            at = data.find(b'"usage"', start + len(line))
-        return data
+                    # The whole event goes, with any other lines it has.
+                    begin = max(_end_of_events(data, kept_to, start), kept_to)
+                    while data[begin] in b"\r\n":  # more blank lines than it takes
+                        begin += 1
+                    kept.append(data[kept_to:begin])
+                    blank = _BLANK_LINE.search(data, end)
+                    kept_to = end = blank.end() if blank is not None else len(data)
+            at = data.find(b'"usage"', end)
+        return b"".join([*kept, data[kept_to:]]) if kept else data
+
+
+def _end_of_events(data: bytes | bytearray, start: int, stop: int | None = None) -> int:
+    """Where the last event that is complete between `start` and `stop` ends, blank line included; 0 when none is."""
+    bare = data.rfind(b"\n\n", start, stop)
+    strict = data.rfind(b"\n\r\n", start, stop)
+    if bare > strict:
+        return bare + 2
+    return strict + 3 if strict >= 0 else 0
 
 
 def _decode_line(line: bytes) -> _Answer | None:

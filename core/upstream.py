@@ -6,7 +6,7 @@ codings undone, whatever breaks the protocol is an `UpstreamError`.
 
 from typing import Final
 
-from dragoman.core.content_coding import CodingError, Decoder
+from dragoman.core.content_coding import CodingError, Decoder, coding_of
 from dragoman.core.errors import UpstreamError
 from dragoman.core.http_bodies import BodyError, BodyReader, ChunkedBody, LengthBody, UntilCloseBody
 from dragoman.core.http_heads import HeadReader, ResponseHead, end_of_head
@@ -121,10 +121,10 @@ class Upstream:
         else:
             self._body = UntilCloseBody()
         self.is_complete = self._body.is_complete
-        coding = next((value for name, value in head.fields if name == b"content-encoding"), None)
-        if coding is not None and coding.lower() != b"identity" and not self.is_complete:
+        coding = coding_of(head.fields)
+        if coding and not self.is_complete:
             try:
-                self._decoder = Decoder(coding.decode("latin-1"), _DECODED_LIMIT)
+                self._decoder = Decoder(coding, _DECODED_LIMIT)
             except CodingError as error:
                 raise UpstreamError(f"answered in a way nobody asked for: {error}") from None
         return True

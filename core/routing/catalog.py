@@ -6,6 +6,7 @@ models. Several providers behind one name share it: all their targets answer, in
 
 import difflib
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -14,6 +15,9 @@ from dragoman.core.config import Config, Credential, Provider
 from dragoman.core.effects import Origin
 from dragoman.core.errors import UnknownModel
 from dragoman.core.urls import parse_proxy, split_url
+
+# Looking for names that come near costs time in proportion to the name asked for, and that may be 64 MiB.
+_LONGEST_LIKELY: Final = 128
 
 
 @attrs.frozen
@@ -55,7 +59,7 @@ class Catalog:
         self._open: dict[str, Provider] = {}
         self._turns: dict[str, int] = {}
         for provider in config.providers:
-            if not provider.disabled and provider.dialect == "openai_chat":
+            if provider.credentials and not provider.disabled and provider.dialect == "openai_chat":
                 self._add(provider)
 
     def _add(self, provider: Provider) -> None:
@@ -110,7 +114,8 @@ class Catalog:
         prefix, _, name = model.partition("/")
         provider = self._open.get(prefix)
         if provider is None or not name:
-            near = difflib.get_close_matches(model, [*self._routes, *(f"{p}/..." for p in self._open)], n=3, cutoff=0.5)
+            known = [*self._routes, *(f"{p}/..." for p in self._open)]
+            near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) if len(model) <= _LONGEST_LIKELY else []
             hint = f" Near it: {', '.join(near)}." if near else " GET /v1/models lists what can be asked for."
             raise UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
         return [self._target(provider, credential, name) for credential in provider.credentials]

@@ -1,0 +1,136 @@
+"""The catalog: who may answer for a name, and whose turn it is."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.core.answers import ModelCard
+from dragoman.core.config import Config, Credential, Model, Provider
+from dragoman.core.effects import Origin, Proxy
+from dragoman.core.errors import UnknownModel
+from dragoman.core.routing.catalog import Catalog
+
+MODELS = (Model("up-1", "one"), Model("two", "two"))
+
+
+def a_provider(name: str, *, keys: int = 1, models: tuple[Model, ...] = MODELS, **rest: Any) -> Provider:
+    credentials = tuple(Credential(f"{name}-{n}", f"sk-{name}-{n}") for n in range(keys))
+    return Provider(
+        name,
+        "openai-compatibility",
+        "openai_chat",
+        "https://api.acme.test/v1",
+        credentials=credentials,
+        models=models,
+        **rest,
+    )
+
+
+def a_catalog(*providers: Provider, **rest: Any) -> Catalog:
+    return Catalog(Config(providers=providers, **rest), "dragoman/1")
+
+
+def test_a_target_is_all_that_a_request_needs() -> None:
+    provider = Provider(
+        "acme", "openai-compatibility", "openai_chat", "https://API.acme.test:8443/v1/", credentials=(Credential("main", "sk-1"),),
+        models=MODELS, headers=(("X-Team", "ä"), ("User-Agent", "mine")),
+    )  # fmt: skip
+    (target,) = a_catalog(provider, proxy_url="socks5h://u:p@proxy:1", ca_file="ca.pem").find("one")
+    assert (target.provider, target.credential, target.upstream_model, target.base_path) == (
+        "acme",
+        "main",
+        "up-1",
+        b"/v1",
+    )
+    assert target.origin == Origin("https", "api.acme.test", 8443, Proxy("socks5h", "proxy", 1, "u", "p"), "ca.pem")
+    assert dict(line.split(": ") for line in target.head.decode("latin-1").splitlines()) == {
+        "host": "api.acme.test:8443",
+        "user-agent": "mine",
+        "accept": "application/json, text/event-stream",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "authorization": "Bearer sk-1",
+        "x-team": "ä",
+    }
+    assert target.head.endswith(b"\r\n")
+    assert "sk-1" not in repr(target)
+
+
+def test_a_credential_may_have_a_proxy_of_its_own_and_no_key() -> None:
+    credentials = (Credential("a", None, "direct"), Credential("b", None, "http://other:2"), Credential("c"))
+    provider = Provider("acme", "x", "openai_chat", "http://h", credentials=credentials, models=MODELS)
+    targets = a_catalog(provider, proxy_url="http://proxy:1").find("one")
+    assert [t.origin.proxy for t in targets] == [None, Proxy("http", "other", 2), Proxy("http", "proxy", 1)]
+    assert not any(b"authorization" in target.head for target in targets)
+
+
+@given(keys=st.lists(st.integers(1, 3), min_size=1, max_size=3), asked=st.integers(1, 20))
+def test_turns_are_fair(keys: list[int], asked: int) -> None:
+    catalog = a_catalog(*(a_provider(f"p{n}", keys=count) for n, count in enumerate(keys)))
+    labels = [f"p{n}-{k}" for n, count in enumerate(keys) for k in range(count)]
+    first: Counter[str] = Counter()
+    for turn in range(asked):
+        targets = catalog.find("one")
+        assert Counter(t.credential for t in targets) == Counter(labels)  # everybody is asked, once
+        assert targets[0].credential == labels[turn % len(labels)]
+        first[targets[0].credential] += 1
+    assert max(first.values()) - min(first[label] for label in labels) <= 1
+    assert catalog.find("two")[0].credential == labels[0]  # each name has turns of its own
+
+
+def test_names_and_prefixes() -> None:
+    catalog = a_catalog(
+        a_provider("acme", prefix="ac"),
+        a_provider("other", models=(Model("x", "two"),)),
+        a_provider("off", disabled=True, models=(Model("y", "y"),)),
+        a_provider("nobody", keys=0, models=(Model("z", "z"),)),
+        a_provider("nobody-open", keys=0, models=()),
+        Provider("claude", "x", "claude", "http://h", credentials=(Credential("a"),), models=(Model("c", "c"),)),
+    )
+    assert catalog.models() == [ModelCard(name, "acme", 0) for name in ("one", "ac/one", "two", "ac/two")]
+    assert [t.provider for t in catalog.find("two")] == ["acme", "other"]
+    assert [t.provider for t in catalog.find("ac/two")] == ["acme"]
+    assert catalog.model("ac/one") == ModelCard("ac/one", "acme", 0)
+    for name in ("y", "z", "c", "acme/one", "nobody-open/x", "", "/", "ac/"):
+        with pytest.raises(UnknownModel) as unknown:
+            catalog.find(name)
+        assert unknown.value.param == "model"
+
+
+def test_a_provider_without_a_list_takes_anything_under_its_name() -> None:
+    catalog = a_catalog(a_provider("local", models=(), keys=2), a_provider("hub", models=(), prefix="h"))
+    assert [(t.credential, t.upstream_model) for t in catalog.find("local/org/m")] == [
+        ("local-0", "org/m"),
+        ("local-1", "org/m"),
+    ]
+    assert [t.upstream_model for t in catalog.find("h/m")] == ["m"]
+    assert catalog.models() == []
+    assert catalog.model("local/m") == ModelCard("local/m", "local", 0)
+    for name in ("local", "local/", "hub/m"):
+        with pytest.raises(UnknownModel):
+            catalog.model(name)
+
+
+def test_an_unknown_model_is_answered_with_what_comes_near() -> None:
+    catalog = a_catalog(a_provider("acme", models=(Model("gpt-5-mini", "gpt-5-mini"),)), a_provider("local", models=()))
+    with pytest.raises(UnknownModel, match=r"serves the model 'gpt-5-mni'\. Near it: gpt-5-mini\."):
+        catalog.find("gpt-5-mni")
+    with pytest.raises(UnknownModel, match=r"Near it: local/\.\.\.\."):
+        catalog.find("local/")
+    with pytest.raises(UnknownModel, match=r"'qqq'\. GET /v1/models lists"):
+        catalog.find("qqq")
+
+
+def test_a_very_long_name_costs_nothing() -> None:
+    """Names near a name of megabytes would take minutes to find, and quoting it would fill the log."""
+    catalog = a_catalog(a_provider("acme"))
+    began = time.perf_counter()
+    with pytest.raises(UnknownModel) as unknown:
+        catalog.find("ab\n" * 2**22)
+    assert time.perf_counter() - began < 0.5
+    assert len(unknown.value.message) < 500
+    assert "\n" not in unknown.value.message
