@@ -133,18 +133,24 @@ def _bound(value: object) -> float | None:
 
 
 def _number(rules: dict[str, Any], wish: float, *, whole_only: bool) -> float:
-    step = _bound(rules.get("multipleOf")) or (1 if whole_only else None)
-    low, high = _bound(rules.get("minimum")), _bound(rules.get("maximum"))
+    """The wish if it is within bounds, else a number that is."""
     above, below = _bound(rules.get("exclusiveMinimum")), _bound(rules.get("exclusiveMaximum"))
-    if above is not None and (low is None or above >= low):
-        low = math.floor(above) + 1 if whole_only else (above + below) / 2 if below is not None else above + 1
-    if below is not None and (high is None or below <= high):
-        high = math.ceil(below) - 1 if whole_only else below - 1 if low is None else (low + below) / 2
-    value = wish if low is None else max(wish, low)
-    value = value if high is None else min(value, high)
+    lows, highs = [_bound(rules.get("minimum"))], [_bound(rules.get("maximum"))]
+    lows.append(above if above is None or not whole_only else math.floor(above) + 1)
+    highs.append(below if below is None or not whole_only else math.ceil(below) - 1)
+    low = max((one for one in lows if one is not None), default=-math.inf)
+    high = min((one for one in highs if one is not None), default=math.inf)
+    value = wish
+    if not low < wish < high:
+        if whole_only:
+            value = math.ceil(low) if low >= wish else math.floor(high)
+        else:
+            # Between the bounds, not on them: one of them may be exclusive.
+            value = (low + high) / 2 if math.isfinite(low + high) else low + 1 if math.isfinite(low) else high - 1
+    step = _bound(rules.get("multipleOf"))
     if step and step > 1e-9:
         value = math.ceil(value / step) * step
-        value = value - step if high is not None and value > high else value
+        value = value - step if value > high else value
     return int(value) if whole_only else value
 
 

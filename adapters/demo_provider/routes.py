@@ -18,16 +18,11 @@ from typing import Any, Final
 
 import attrs
 
-from dragoman.adapters.demo_provider import chat, embeddings, legacy
-from dragoman.adapters.demo_provider.answers import CREATED, named, seed_of
+from dragoman.adapters.demo_provider import chat, claude, embeddings, gemini, legacy, models, responses
+from dragoman.adapters.demo_provider.answers import named, seed_of
 from dragoman.adapters.demo_provider.errors import Dialect, Fault
 from dragoman.adapters.demo_provider.reading import BadQuestion, Request, read_body, string
 from dragoman.adapters.demo_provider.reply import Ending, Reply, json_reply
-
-MODELS: Final = (
-    "demo", "demo/echo", "demo/think", "demo/tools", "demo/401", "demo/429", "demo/500", "demo/503", "demo/slow", "demo/silent",
-    "demo/cut", "demo/error-mid-stream", "demo/html", "demo/garbage", "demo/empty",
-)  # fmt: skip
 
 RETRY_AFTER: Final = 7
 
@@ -60,7 +55,24 @@ POSTS: Final = {
     "/v1/chat/completions": Operation(chat.DIALECT, chat.complete),
     "/v1/completions": Operation(chat.DIALECT, legacy.complete),
     "/v1/embeddings": Operation(chat.DIALECT, embeddings.embed),
+    "/v1/responses": Operation(responses.DIALECT, responses.respond),
+    "/v1/responses/input_tokens": Operation(responses.DIALECT, responses.count),
+    "/v1/responses/compact": Operation(responses.DIALECT, responses.compact),
+    "/v1/messages": Operation(claude.DIALECT, claude.create),
+    "/v1/messages/count_tokens": Operation(claude.DIALECT, claude.count),
 }
+
+GEMINI_METHODS: Final = {
+    "generateContent": Operation(gemini.DIALECT, gemini.generate),
+    "streamGenerateContent": Operation(gemini.DIALECT, gemini.stream),
+    "countTokens": Operation(gemini.DIALECT, gemini.count),
+    "embedContent": Operation(gemini.DIALECT, gemini.embed),
+    "batchEmbedContents": Operation(gemini.DIALECT, gemini.embed_many),
+}
+
+# The method follows the last colon; google-genai says v1 where others say v1beta.
+_GEMINI_PATH = re.compile(r"/v1(?:beta|alpha|beta1)?/(?:models|tunedModels)/(.+):(\w+)", re.DOTALL)
+_MODELS_PATH = re.compile(r"/v1(?:beta|alpha|beta1)?/models(?:/(.+))?", re.DOTALL)
 
 
 def answer(request: Request, *, slowness: float) -> Reply:
@@ -71,20 +83,36 @@ def answer(request: Request, *, slowness: float) -> Reply:
         slowness: Seconds ``demo/slow`` waits.
 
     """
-    operation = POSTS.get(request.path)
-    dialect = operation.dialect if operation else chat.DIALECT
-    if request.method == "GET" and request.path.startswith("/v1/models"):
-        return _openai_models(request)
+    operation, model = POSTS.get(request.path), ""
+    if found := _GEMINI_PATH.fullmatch(request.path):
+        operation, model = GEMINI_METHODS.get(found[2]), found[1]
+    if request.method in ("GET", "HEAD") and (listed := _MODELS_PATH.fullmatch(request.path)) and operation is None:
+        return _list_models(request, listed[1] or "")
     if operation is None:
-        return dialect.refuse(Fault(404, f"Nothing answers at {request.method} {request.path[:200]}."))
+        return _dialect_of(request).refuse(Fault(404, f"Nothing answers at {request.method} {request.path[:200]}."))
     if request.method != "POST":
-        return dialect.refuse(Fault(405, f"{request.path} takes POST."))
+        return operation.dialect.refuse(Fault(405, f"{request.path[:200]} takes POST."))
     try:
         body = read_body(request.raw)
-        model = named(string(body.get("model")))
-        return _misbehave(model, operation, request, body, slowness) or operation.run(request, body)
+        if model:
+            body["model"] = model
+        name = named(string(body.get("model")))
+        return _misbehave(name, operation, request, body, slowness) or operation.run(request, body)
     except BadQuestion as error:
-        return dialect.refuse(Fault(400, error.message, param=error.param))
+        return operation.dialect.refuse(Fault(400, error.message, param=error.param))
+
+
+def _dialect_of(request: Request) -> Dialect:
+    """Guess who is asking at an address that tells nothing."""
+    if (
+        request.path.startswith(("/v1beta", "/v1alpha"))
+        or "x-goog-api-key" in request.headers
+        or "key" in request.query
+    ):
+        return gemini.DIALECT
+    if "anthropic-version" in request.headers or request.path.startswith("/v1/messages"):
+        return claude.DIALECT
+    return chat.DIALECT
 
 
 def refuse(status: int, message: str) -> Reply:
@@ -123,10 +151,15 @@ def _misbehave(model: str, op: Operation, request: Request, body: dict[str, Any]
             return None
 
 
-def _openai_models(request: Request) -> Reply:
-    models = [{"id": name, "object": "model", "created": CREATED, "owned_by": "dragoman"} for name in MODELS]
-    wanted = re.sub(r"^/v1/models/?", "", request.path)
+def _list_models(request: Request, wanted: str) -> Reply:
+    dialect = _dialect_of(request)
+    write, write_list = models.openai_model, models.openai_list
+    if dialect is gemini.DIALECT:
+        write, write_list = models.gemini_model, models.gemini_list
+    elif dialect is claude.DIALECT:
+        write, write_list = models.claude_model, models.claude_list
     if not wanted:
-        return json_reply({"object": "list", "data": models}, headers=chat.DIALECT.headers(seed_of({})))
-    found = [model for model in models if named(string(model["id"])) == named(wanted)]
-    return json_reply(found[0]) if found else chat.DIALECT.refuse(Fault(404, f"There is no model {wanted[:200]!r}."))
+        return json_reply(write_list([write(name) for name in models.MODELS]), headers=dialect.headers(seed_of({})))
+    if named(wanted) not in map(named, models.MODELS):
+        return dialect.refuse(Fault(404, f"There is no model {wanted[:200]!r}."))
+    return json_reply(write(wanted.removeprefix("models/")), headers=dialect.headers(seed_of({})))
