@@ -1,0 +1,1 @@
+"""The demo provider: what real SDKs make of it."""
