@@ -170,7 +170,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
 
 def _demo(config: Config) -> tuple[Service, Config]:
     """The demo provider on a loopback port of its own, and the configuration that leads to it."""
-    from dragoman.adapters.demo_provider import DEMO_MODELS, DemoProvider
+    from dragoman.adapters.demo_provider import DemoProvider
+    from dragoman.adapters.demo_provider.models import MODELS
 
     listeners = listen_tcp("127.0.0.1", 0)
     provider = Provider(
@@ -179,7 +180,7 @@ def _demo(config: Config) -> tuple[Service, Config]:
         dialect="openai_chat",
         base_url=f"http://127.0.0.1:{listeners[0].getsockname()[1]}/v1",
         credentials=(Credential("demo"),),
-        models=tuple(Model(name, name) for name in DEMO_MODELS),
+        models=tuple(Model(name, name) for name in MODELS),
     )
     return Service(listeners, DemoProvider().connect), attrs.evolve(config, providers=(provider,))
 

@@ -29,8 +29,8 @@ from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field
 from dragoman.core.instants import parse_retry_after
 from dragoman.core.journal import Attempt, Journal, TokenUsage
-from dragoman.core.json_text import RequestPeek, peek_request
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, forwarded_fields, read_usage
+from dragoman.core.request_text import RequestPeek, peek_request
 from dragoman.core.routing.catalog import Target
 from dragoman.core.upstream import Upstream
 

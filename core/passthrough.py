@@ -13,7 +13,7 @@ import msgspec
 
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.journal import TokenUsage
-from dragoman.core.json_text import RequestPeek, insert_key, read_value, replace_value, splice_model
+from dragoman.core.request_text import RequestPeek, insert_key, read_value, replace_value, splice_model
 
 # An event longer than this is passed on as it comes; images in base64 reach a few MiB.
 _HELD_LIMIT: Final = 8 * 1024 * 1024

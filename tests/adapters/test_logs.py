@@ -104,9 +104,9 @@ def test_one_line_in_ascii(journal: Journal) -> None:
     values = {key: json.loads(value) if value.startswith('"') else value for key, value in parts}
     for key in ("request_id", "model", "client_key"):
         assert values.get(key, "") == getattr(journal, key)
-    record = json.loads(json_text := exchange_json(journal))
-    assert json_text.isascii()
-    assert "\n" not in json_text
+    record = json.loads(request_text := exchange_json(journal))
+    assert request_text.isascii()
+    assert "\n" not in request_text
     assert [key for key, value in fields_of(journal).items() if value is not None] == list(record)[3:]
 
 
