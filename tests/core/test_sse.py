@@ -10,7 +10,9 @@ from tests.strategies import cuts_of
 
 FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"unknown"])
 VALUES = st.one_of(
-    st.sampled_from([b"", b" x", b"{}", b" [DONE]", b"12", b"\0", b":", "\u2028é".encode(), b"\x85", b"\x0b\x0c", b"\xff"]),
+    st.sampled_from(
+        [b"", b" x", b"{}", b" [DONE]", b"12", b"\0", b":", "\u2028é".encode(), b"\x85", b"\x0b\x0c", b"\xff"]
+    ),
     st.binary(max_size=6).map(lambda b: b.replace(b"\r", b"").replace(b"\n", b"")),
 )
 LINES = st.one_of(st.builds(lambda f, v: f + b":" + v, FIELDS, VALUES), FIELDS, st.just(b""), st.just(b""))

@@ -1,0 +1,65 @@
+"""What a translation could not carry over, said aloud.
+
+A part of a request that the target dialect cannot say is a `Loss`: it goes to the journal, to the response header
+``x-dragoman-loss`` and, under strict translation, becomes an error. What would change the meaning if left out is no loss but
+`Untranslatable` at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+Kind = Literal["dropped", "changed"]
+
+
+@attrs.frozen
+class Loss:
+    """One thing that did not arrive as it was.
+
+    Attributes:
+        path: Where, in the hub's words: ``seed``, ``messages[2].content[0]``, ``answer.blocks[1]``; for fields only the source
+            dialect knows, the field's own name.
+        kind: ``dropped``: nothing of it arrived; ``changed``: something else arrived in its place.
+        detail: A sentence: what happened and why. No content of the conversation.
+
+    """
+
+    path: str
+    kind: Kind
+    detail: str
+
+
+def dropped(path: str, detail: str) -> Loss:
+    """Nothing of it arrived."""
+    return Loss(path, "dropped", detail)
+
+
+def changed(path: str, detail: str) -> Loss:
+    """Something else arrived in its place."""
+    return Loss(path, "changed", detail)
+
+
+@attrs.frozen
+class Extras:
+    """Fields of one node that only their own dialect understands; put back when the node returns to that dialect.
+
+    Attributes:
+        dialect: Whose words they are.
+        fields: Name to JSON value, as they came.
+
+    """
+
+    dialect: str
+    fields: Mapping[str, Any]
+
+
+def extras_of(dialect: str, node: Mapping[str, Any], known: frozenset[str]) -> Extras | None:
+    """Keep the fields of `node` that are not `known`; None when there are none."""
+    rest = {key: value for key, value in node.items() if key not in known}
+    return Extras(dialect, rest) if rest else None
+
+
+def fields_for(dialect: str, extras: Extras | None) -> Mapping[str, Any]:
+    """The fields to put back when a node is written in `dialect`; empty for every other dialect."""
+    return extras.fields if extras is not None and extras.dialect == dialect else {}
