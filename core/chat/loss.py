@@ -5,8 +5,8 @@ A part of a request that the target dialect cannot say is a `Loss`: it goes to t
 `Untranslatable` at once.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -38,6 +38,45 @@ def dropped(path: str, detail: str) -> Loss:
 def changed(path: str, detail: str) -> Loss:
     """Something else arrived in its place."""
     return Loss(path, "changed", detail)
+
+
+class _Message(Protocol):
+    @property
+    def content(self) -> Sequence[Any]: ...
+
+
+class Losses:
+    """Collects the losses of one translation and knows where each block of the request stood.
+
+    Args:
+        messages: The request's messages, in their original places: blocks are recognised by identity, so that a conversation
+            put into another shape still names the client's own places.
+
+    """
+
+    def __init__(self, messages: Iterable[_Message] = ()) -> None:
+        self.found: list[Loss] = []
+        self._at = {
+            id(b): f"messages[{m}].content[{n}]" for m, msg in enumerate(messages) for n, b in enumerate(msg.content)
+        }
+
+    def at(self, block: object) -> str:
+        """The path of a block."""
+        return self._at.get(id(block), "messages")
+
+    def dropped(self, path: str, detail: str) -> None:
+        """Note that nothing of it arrived."""
+        self.found.append(Loss(path, "dropped", detail))
+
+    def changed(self, path: str, detail: str) -> None:
+        """Note that something else arrived in its place."""
+        self.found.append(Loss(path, "changed", detail))
+
+    def unsaid(self, node: object, names: Iterable[str], dialect: str, prefix: str = "") -> None:
+        """Note every attribute in `names` that `node` sets and `dialect` has no word for."""
+        for name in names:
+            if getattr(node, name) not in (None, (), ""):
+                self.dropped(prefix + name, f"{dialect} cannot say it")
 
 
 @attrs.frozen

@@ -36,6 +36,8 @@ class Signature:
     family: str = ""
 
 
+# Stands in the wrapper's family when the signature is reasoning encrypted as a whole (`Reasoning.redacted`).
+REDACTED = "redacted"
 # Reasoning without any proof, towards clients whose format demands one; recognised and left out when it comes back.
 UNSIGNED = f"{_MARK}none~~"
 

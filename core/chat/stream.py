@@ -141,10 +141,12 @@ class StreamFailed(msgspec.Struct, frozen=True, gc=False):
     fault: Fault
 
 
-Delta = (
-    AnswerStarted | TextDelta | RefusalDelta | ReasoningDelta | SignatureDelta | CitationDelta | LogprobsDelta | ToolCallStarted
-    | ToolCallDelta | BlockEnded | WholeBlock | UsageUpdate | Ping | Finished | AnswerEnded | StreamFailed
+# A delta of one choice; the rest are of the whole answer.
+ChoiceDelta = (
+    TextDelta | RefusalDelta | ReasoningDelta | SignatureDelta | CitationDelta | LogprobsDelta | ToolCallStarted | ToolCallDelta
+    | BlockEnded | WholeBlock | Finished
 )  # fmt: skip
+Delta = AnswerStarted | ChoiceDelta | UsageUpdate | Ping | AnswerEnded | StreamFailed
 
 
 class _Building:
@@ -228,13 +230,7 @@ class Folder:
         return Answer(started.id, started.model, tuple(choices), started.created, self.usage, self._fault)
 
 
-_ChoiceDelta = (
-    TextDelta | RefusalDelta | ReasoningDelta | SignatureDelta | CitationDelta | LogprobsDelta | ToolCallStarted | ToolCallDelta
-    | BlockEnded | WholeBlock | Finished
-)  # fmt: skip
-
-
-def _add_to(building: _Building, delta: _ChoiceDelta) -> None:
+def _add_to(building: _Building, delta: ChoiceDelta) -> None:
     match delta:
         case TextDelta(text):
             _more(building, Text, text)

@@ -33,6 +33,7 @@ class Target:
 
     Attributes:
         model: The upstream model's name, as it is written into the body; None: the request's own.
+        provider: Whose signatures the reader can check; empty: those of the dialect's inventor.
         is_official: Whether the reader is the dialect's inventor (OpenAI, Anthropic, Google). Compatible servers often know only
             older words: ``max_tokens``, the role ``system``.
         reads_reasoning: Whether reasoning of earlier turns can be sent back in the open (``reasoning_content``).
@@ -42,6 +43,7 @@ class Target:
     """
 
     model: str | None = None
+    provider: str = ""
     is_official: bool = True
     reads_reasoning: bool = False
     images_in_tool_results: bool = False
