@@ -56,13 +56,17 @@ class Losses:
 
     def __init__(self, messages: Iterable[_Message] = ()) -> None:
         self.found: list[Loss] = []
-        self._at = {
-            id(b): f"messages[{m}].content[{n}]" for m, msg in enumerate(messages) for n, b in enumerate(msg.content)
-        }
+        self._at: dict[object, str] = {}
+        for m, message in enumerate(messages):
+            for n, block in enumerate(message.content):
+                path = f"messages[{m}].content[{n}]"
+                self._at[id(block)] = path
+                if (call_id := getattr(block, "call_id", None)) is not None:
+                    self._at.setdefault(call_id, path)  # results get their name filled in: another identity
 
     def at(self, block: object) -> str:
         """The path of a block."""
-        return self._at.get(id(block), "messages")
+        return self._at.get(id(block)) or self._at.get(getattr(block, "call_id", ""), "messages")
 
     def dropped(self, path: str, detail: str) -> None:
         """Note that nothing of it arrived."""

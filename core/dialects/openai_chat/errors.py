@@ -33,6 +33,8 @@ _KINDS: Mapping[str, FaultKind] = {
     "server_is_overloaded": "overloaded",
     "slow_down": "overloaded",
     "service_unavailable_error": "overloaded",
+    "upstream_timeout": "timeout",
+    "upstream_stream_truncated": "truncated",
     "server_error": "internal",
     "invalid_request_error": "bad_request",
 }
