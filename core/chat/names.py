@@ -77,8 +77,8 @@ class ToolNames:
     tools: Mapping[str, FunctionTool | CustomTool]
 
     @classmethod
-    def of(cls, request: ChatRequest, rule: NameRule) -> "ToolNames":
-        """Work out the names `request` has in a dialect with this rule and without namespaces."""
+    def of(cls, request: ChatRequest, rule: NameRule, *, keep_namespaces: bool = False) -> "ToolNames":
+        """Work out the names `request` has in a dialect with this rule, with or without namespaces."""
         declared = [tool for tool in request.tools if isinstance(tool, FunctionTool | CustomTool)]
         keys = [(tool.namespace, tool.name) for tool in declared]
         keys += [
@@ -90,15 +90,16 @@ class ToolNames:
         keys = list(dict.fromkeys(keys))
         keys.sort(key=lambda key: key[0] is not None or not rule.fits(key[1]))  # what is plain keeps its name
         wire: dict[tuple[str | None, str], str] = {}
-        taken: set[str] = set()
+        taken: set[tuple[str | None, str]] = set()
         for key in keys:
-            name = rule.fit(qualified(*key))
+            space = key[0] if keep_namespaces else None
+            name = wanted = key[1] if keep_namespaces else qualified(*key)
             attempt = 0
-            while name in taken:
+            while (space, rule.fit(name)) in taken:
                 attempt += 1
-                name = rule.fit(f"{qualified(*key)}\0{attempt}")
-            taken.add(name)
-            wire[key] = name
+                name = f"{wanted}\0{attempt}"
+            wire[key] = rule.fit(name)
+            taken.add((space, wire[key]))
         tools = {wire[tool.namespace, tool.name]: tool for tool in declared}
         plain = {name for name, tool in tools.items() if isinstance(tool, FunctionTool) and name == tool.name}
         return cls(wire, {name: tool for name, tool in tools.items() if name not in plain})
@@ -108,14 +109,17 @@ class ToolNames:
         return next((wire for (_, known), wire in self.wire.items() if known == name), name)
 
 
-def fitted(request: ChatRequest, names: NameRule, ids: NameRule) -> ChatRequest:
-    """A request whose tool names and call ids fit a dialect; `request` itself when they already do. Namespaces dissolve."""
-    known = ToolNames.of(request, names)
-    renamed = {key for key, wire in known.wire.items() if key != (None, wire)}
+def fitted(request: ChatRequest, names: NameRule, ids: NameRule, *, keep_namespaces: bool = False) -> ChatRequest:
+    """A request whose tool names and call ids fit a dialect; `request` itself when they already do.
+
+    Namespaces become part of the names, unless the dialect has them.
+    """
+    known = ToolNames.of(request, names, keep_namespaces=keep_namespaces)
+    renamed = {key for key, wire in known.wire.items() if key != (key[0] if keep_namespaces else None, wire)}
     if not renamed and all(ids.fits(call_id) for call_id in _call_ids(request.messages)):
         return request
     tools = tuple(
-        attrs.evolve(tool, name=known.wire[tool.namespace, tool.name], namespace=None)
+        attrs.evolve(tool, name=known.wire[tool.namespace, tool.name], namespace=_kept(tool.namespace, keep_namespaces))
         if isinstance(tool, FunctionTool | CustomTool) and (tool.namespace, tool.name) in renamed
         else tool
         for tool in request.tools
@@ -123,7 +127,7 @@ def fitted(request: ChatRequest, names: NameRule, ids: NameRule) -> ChatRequest:
     choice = request.tool_choice
     if choice is not None:
         choice = attrs.evolve(choice, names=tuple(known.plain(name) for name in choice.names))
-    messages = tuple(_fit_message(message, known, ids) for message in request.messages)
+    messages = tuple(_fit_message(message, known, ids, keep=keep_namespaces) for message in request.messages)
     return attrs.evolve(request, tools=tools, tool_choice=choice, messages=messages)
 
 
@@ -136,12 +140,16 @@ def _call_ids(messages: Iterable[Message]) -> Iterable[str]:
                 yield block.call_id
 
 
-def _fit_message(message: Message, names: ToolNames, ids: NameRule) -> Message:
+def _kept(namespace: str | None, keep: bool) -> str | None:
+    return namespace if keep else None
+
+
+def _fit_message(message: Message, names: ToolNames, ids: NameRule, *, keep: bool) -> Message:
     content = []
     for block in message.content:
         if isinstance(block, ToolCall):
             wire = names.wire[block.namespace, block.name]
-            block = attrs.evolve(block, id=ids.fit(block.id), name=wire, namespace=None)
+            block = attrs.evolve(block, id=ids.fit(block.id), name=wire, namespace=_kept(block.namespace, keep))
         elif isinstance(block, ToolResult):
             name = None if block.name is None else names.plain(block.name)
             block = attrs.evolve(block, call_id=ids.fit(block.call_id), name=name)

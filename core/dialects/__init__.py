@@ -24,12 +24,14 @@ How to add a dialect:
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from dragoman.core.dialects.claude import CLAUDE
 from dragoman.core.dialects.dialect import AnswerContext, Dialect, StreamReader, StreamWriter
 from dragoman.core.dialects.openai_chat import OPENAI_CHAT
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         "openai_chat": OPENAI_CHAT,
+        "claude": CLAUDE,
     }
 )
 

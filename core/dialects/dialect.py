@@ -12,6 +12,7 @@ from dragoman.core.chat.names import NameRule
 from dragoman.core.chat.request import ChatRequest
 from dragoman.core.chat.stream import Delta
 from dragoman.core.chat.target import Target
+from dragoman.core.chat.usage import TokenUsage
 
 
 @attrs.frozen
@@ -101,10 +102,12 @@ class StreamReader(Protocol):
 
     Attributes:
         losses: What could not be carried over, as it comes up.
+        usage: What has been counted until now; None: nothing.
 
     """
 
     losses: list[Loss]
+    usage: TokenUsage | None
 
     def feed(self, data: bytes) -> list[Delta]:
         """Take a piece of the body, cut anywhere; return what it completes, in the grammar of `dragoman.core.chat.stream`.

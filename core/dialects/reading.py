@@ -168,20 +168,24 @@ def whole(node: Any, key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def error_object(body: bytes) -> dict[str, Any]:
-    """Find the error in the body of an error, whoever wrote it; empty when there is none.
-
-    >>> error_object(b'[{"error": {"message": "no"}}]'), error_object(b'{"detail": "no"}'), error_object(b"<html>")
-    ({'message': 'no'}, {'message': 'no'}, {})
-    """
+def whole_object(body: bytes) -> dict[str, Any]:
+    """The object that a body is, or the first of the array that it is; empty when it is neither."""
     try:
         value = loads(body)
     except ValueError:
         return {}
     if isinstance(value, list):
         value = value[0] if value else None
-    if not isinstance(value, dict):
-        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """Find the error in the body of an error, whoever wrote it; empty when there is none.
+
+    >>> error_object(b'[{"error": {"message": "no"}}]'), error_object(b'{"detail": "no"}'), error_object(b"<html>")
+    ({'message': 'no'}, {'message': 'no'}, {})
+    """
+    value = whole_object(body)
     for key in ("error", "detail"):
         found = value.get(key)
         if isinstance(found, dict):

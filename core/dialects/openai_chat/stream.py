@@ -358,7 +358,7 @@ class Reader:
         self._events = EventReader()
         self._choices: dict[int, _ChoiceReader] = {}
         self._id: str | None = None
-        self._usage: TokenUsage | None = None
+        self.usage: TokenUsage | None = None
         self._done = False
         self._unread = False  # the last event could not be read: was it cut?
 
@@ -413,8 +413,8 @@ class Reader:
                 reader.read(choice, out, self.losses)
             if chunk.usage:
                 usage = parse_usage(chunk.usage)
-                if usage != self._usage:  # some servers count on every chunk
-                    self._usage = usage
+                if usage != self.usage:  # some servers count on every chunk
+                    self.usage = usage
                     out.append(UsageUpdate(usage))
 
     def _read_oddity(self, data: bytes, out: list[Delta]) -> _Chunk | None:
