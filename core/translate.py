@@ -389,7 +389,7 @@ class StreamTranslator:
                 self.fault = last.fault
             if not self.has_begun:
                 deltas = self._begin(deltas)
-                if self._passes and self.has_begun:
+                if self._passes and deltas:
                     return b"".join(self._held_data)
         if self._passes:
             return data if self.has_begun else b""

@@ -1,7 +1,8 @@
 """Base64 data and the URLs that hold it.
 
->>> inline_of("data:image/png;base64,__8")
-Inline(mime='image/png', data='//8=')
+>>> found = inline_of("data:image/png;base64,__8")
+>>> found.mime, found.data
+('image/png', '//8=')
 >>> inline_of("https://img.example/a.png") is None
 True
 """

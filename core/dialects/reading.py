@@ -183,7 +183,7 @@ def error_object(body: bytes) -> dict[str, Any]:
     """Find the error in the body of an error, whoever wrote it; empty when there is none.
 
     >>> error_object(b'[{"error": {"message": "no"}}]'), error_object(b'{"detail": "no"}'), error_object(b"<html>")
-    ({'message': 'no'}, {'message': 'no'}, {})
+    ({'message': 'no'}, {'detail': 'no', 'message': 'no'}, {})
     """
     value = whole_object(body)
     for key in ("error", "detail"):
