@@ -151,6 +151,45 @@ def _read_lines(block: bytes, out: list[ServerSentEvent]) -> None:
         out.append(ServerSentEvent(b"\n".join(data), event, ident, retry))
 
 
+class WholeEvents:
+    """Passes a stream on event by event, so that an error can follow where it is cut."""
+
+    __slots__ = ("_has_passed", "_held", "_is_events", "_last")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._last = b""  # the end of what is held: a blank line may be cut in two
+        self._is_events = True
+        self._has_passed = False
+
+    def feed(self, data: bytes, *, passes: bool) -> bytes:
+        """Take a piece and return what is complete, if anything may pass yet."""
+        if not self._held and not self._last and data[:1] in (b"[", b"{"):
+            self._is_events = False  # an array of JSON, which Gemini sends unless asked for events
+        self._held.append(data)
+        if not passes:
+            return b""
+        if not self._is_events:
+            return self.rest()
+        # Only what is new is searched, and the three bytes before it.
+        look = self._last + data if self._has_passed else b"".join(self._held)
+        self._has_passed = True
+        self._last = look[-3:]
+        after = len(look) - max(look.rfind(b"\n\n") + 2, look.rfind(b"\n\r\n") + 3, look.rfind(b"\r\r") + 2)
+        if after >= len(look) - 2:  # none of the three was found
+            return b""
+        whole = self.rest()
+        if after:
+            self._held.append(whole[-after:])
+        return whole[: len(whole) - after]
+
+    def rest(self) -> bytes:
+        """What is held."""
+        out = b"".join(self._held)
+        self._held.clear()
+        return out
+
+
 def write_event(data: bytes, event: bytes = b"") -> bytes:
     r"""Write one event; line ends within `data` become further data lines.
 

@@ -18,30 +18,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 import msgspec
 
-from dragoman.core.chat.answer import Answer, Choice
-from dragoman.core.chat.arguments import unwrap_free_text
-from dragoman.core.chat.blocks import Block, Media, Nested, Opaque, ToolCall, ToolResult
+from dragoman.core.chat.answer import Answer
+from dragoman.core.chat.blocks import Block, Media, Nested, Opaque, ToolResult
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Extras, Loss, dropped
-from dragoman.core.chat.names import ToolNames
-from dragoman.core.chat.request import ChatRequest, CustomTool, OpaqueTool, Thinking
+from dragoman.core.chat.request import ChatRequest, OpaqueTool, Thinking
 from dragoman.core.chat.stream import (
     AnswerStarted,
-    BlockEnded,
     Delta,
     Folder,
     Ping,
     StreamFailed,
-    ToolCallDelta,
-    ToolCallStarted,
     UsageUpdate,
     unfold,
 )
 from dragoman.core.chat.target import ANYBODY, Target
 from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.chat.wayback import WayBack
 from dragoman.core.dialects import DIALECTS, AnswerContext, Dialect
 from dragoman.core.errors import BadAnswer, BadRequest, Untranslatable
 from dragoman.core.json_text import dumps
+from dragoman.core.sse import WholeEvents
 from dragoman.core.thinking import facts_of, fit_thinking, override
 
 # ---- requests
@@ -232,7 +229,7 @@ def translate_answer(
         return TranslatedAnswer(body, (), answer.usage, answer.fault)
     if answer.fault is not None:
         return TranslatedAnswer(writer.build_error(answer.fault)[1], losses, answer.usage, answer.fault)
-    wayback = WayBack(request, reader)
+    wayback = _wayback(request, reader)
     answer = wayback.restore(answer)
     built, more = writer.build_answer(answer, AnswerContext(request, model, created))
     found = [*losses, *_extras_lost(answer.extras, target, "answer."), *more]
@@ -254,64 +251,14 @@ def translate_error(
     return *DIALECTS[target].build_error(fault), fault
 
 
-class WayBack:
-    """Gives tools the names and kinds back that the client declared, which the provider's dialect could not say.
-
-    Args:
-        request: What the client asked; None: names stay as they are.
-        upstream: The dialect the provider speaks.
-
-    """
-
-    def __init__(self, request: ChatRequest | None, upstream: Dialect) -> None:
-        self._tools = {}
-        if request is not None and request.tools:
-            names = ToolNames.of(request, upstream.tool_names, keep_namespaces=upstream.has_namespaces)
-            self._tools = dict(names.tools)
-        self._unwraps = not upstream.has_custom_tools
-        self._held: dict[int, list[str]] = {}  # arguments of a call that was free text, by choice
-
-    def __bool__(self) -> bool:
-        return bool(self._tools)
-
-    def restore(self, answer: Answer) -> Answer:
-        """Restore a whole answer."""
-        if not self._tools:
-            return answer
-        return attrs.evolve(answer, choices=tuple(self._restore_choice(choice) for choice in answer.choices))
-
-    def _restore_choice(self, choice: Choice) -> Choice:
-        return attrs.evolve(
-            choice, blocks=tuple(self._restore_call(b) if isinstance(b, ToolCall) else b for b in choice.blocks)
-        )
-
-    def _restore_call(self, call: ToolCall) -> ToolCall:
-        tool = self._tools.get(call.name)
-        if tool is None or call.namespace not in (None, tool.namespace):
-            return call
-        call = attrs.evolve(call, name=tool.name, namespace=tool.namespace)
-        if isinstance(tool, CustomTool) and self._unwraps:
-            call = attrs.evolve(call, kind="custom", arguments=unwrap_free_text(call.arguments))
-        return call
-
-    def restore_deltas(self, deltas: Iterable[Delta]) -> list[Delta]:
-        """Restore a piece of a stream. Free text comes when its call is complete, for it has to be unwrapped."""
-        out: list[Delta] = []
-        for delta in deltas:
-            if isinstance(delta, ToolCallStarted):
-                call = self._restore_call(ToolCall(delta.id, delta.name, "", delta.kind, delta.namespace))
-                if call.kind != delta.kind:
-                    self._held[delta.choice] = []
-                delta = msgspec.structs.replace(delta, name=call.name, kind=call.kind, namespace=call.namespace)
-            elif isinstance(delta, ToolCallDelta) and delta.choice in self._held:
-                self._held[delta.choice].append(delta.arguments)
-                continue
-            elif isinstance(delta, BlockEnded) and delta.choice in self._held:
-                text = unwrap_free_text("".join(self._held.pop(delta.choice)))
-                if text:
-                    out.append(ToolCallDelta(text, delta.choice))
-            out.append(delta)
-        return out
+def _wayback(request: ChatRequest | None, upstream: Dialect) -> WayBack:
+    """How names of tools come back from a provider that speaks `upstream`."""
+    return WayBack(
+        request,
+        upstream.tool_names,
+        keep_namespaces=upstream.has_namespaces,
+        unwraps_free_text=not upstream.has_custom_tools,
+    )
 
 
 class StreamTranslator:
@@ -346,9 +293,9 @@ class StreamTranslator:
         self._reader = DIALECTS[source].reader()
         self._writer = DIALECTS[target].writer(AnswerContext(request, model, created))
         self._passes = source == target and model is None
-        self._wayback = None if self._passes else WayBack(request, DIALECTS[source])
+        self._wayback = None if self._passes else _wayback(request, DIALECTS[source])
         self._held: list[Delta] = []
-        self._held_data: list[bytes] = []
+        self._whole = WholeEvents()
         self.has_begun = False
         self.fault: Fault | None = None
 
@@ -369,10 +316,13 @@ class StreamTranslator:
     def close(self) -> bytes:
         """Tell that the provider's body has ended and return what is left to send; a cut stream ends in the client's error."""
         deltas = self._reader.close()
-        if self._passes and self.has_begun and deltas and isinstance(deltas[-1], StreamFailed):
+        if not self._passes:
+            return self._take(deltas, b"")
+        if deltas and isinstance(deltas[-1], StreamFailed):
             self.fault = deltas[-1].fault
-            return self._writer.write(deltas[-1:])
-        return self._take(deltas, b"")
+            return self._writer.write(deltas[-1:]) if self.has_begun else b""
+        self.has_begun = True
+        return self._whole.rest()
 
     def fail(self, fault: Fault) -> bytes:
         """End the stream ourselves (silence, a lost connection): return the error to send if the client has seen a beginning."""
@@ -381,18 +331,14 @@ class StreamTranslator:
         return self._writer.write([StreamFailed(fault)])
 
     def _take(self, deltas: list[Delta], data: bytes) -> bytes:
-        if self._passes and not self.has_begun:
-            self._held_data.append(data)
         if deltas:
             last = deltas[-1]
             if isinstance(last, StreamFailed):
                 self.fault = last.fault
             if not self.has_begun:
                 deltas = self._begin(deltas)
-                if self._passes and deltas:
-                    return b"".join(self._held_data)
         if self._passes:
-            return data if self.has_begun else b""
+            return self._whole.feed(data, passes=self.has_begun)
         if self._wayback:
             deltas = self._wayback.restore_deltas(deltas)
         return self._writer.write(deltas) if deltas else b""
@@ -457,7 +403,7 @@ class StreamCollector:
             return TranslatedAnswer(
                 self._writer.build_error(answer.fault)[1], _unique(losses), answer.usage, answer.fault
             )
-        answer = WayBack(self._context.request, DIALECTS[self._source]).restore(answer)
+        answer = _wayback(self._context.request, DIALECTS[self._source]).restore(answer)
         built, more = self._writer.build_answer(answer, self._context)
         return TranslatedAnswer(built, _unique([*losses, *more]), answer.usage)
 
@@ -470,7 +416,6 @@ __all__ = [
     "TranslatedAnswer",
     "TranslatedRequest",
     "Untranslatable",
-    "WayBack",
     "foreign_extras",
     "replace_model",
     "stream_of",

@@ -101,7 +101,11 @@ class ToolNames:
             wire[key] = rule.fit(name)
             taken.add((space, wire[key]))
         tools = {wire[tool.namespace, tool.name]: tool for tool in declared}
-        plain = {name for name, tool in tools.items() if isinstance(tool, FunctionTool) and name == tool.name}
+        plain = {
+            name
+            for name, tool in tools.items()
+            if isinstance(tool, FunctionTool) and name == tool.name and (keep_namespaces or tool.namespace is None)
+        }
         return cls(wire, {name: tool for name, tool in tools.items() if name not in plain})
 
     def plain(self, name: str) -> str:

@@ -6,7 +6,7 @@ Lives here: reading and writing of requests, answers, streams and errors. May no
 How to add a dialect:
 
 1. A folder ``core/dialects/<name>/`` with ``request.py`` (`parse_request`, `build_request`), ``answer.py`` (`parse_answer`,
-   `build_answer`), ``stream.py`` (a reader and a writer) and ``errors.py`` (`classify_error`, `build_error`); its
+   `build_answer`), ``stream.py`` (a reader), ``stream_writer.py`` and ``errors.py`` (`classify_error`, `build_error`); its
    ``__init__.py`` makes the `Dialect` value. `openai_chat` is the model to follow; the promises of each function stand in
    `dragoman.core.dialects.dialect`.
 2. One row in `DIALECTS`, two lines in pyproject.toml (packages, package-dir), and its name in the contract "dialects do not know

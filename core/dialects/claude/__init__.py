@@ -6,7 +6,8 @@ Lives here: its requests, answers, streams and errors. May not live here: other 
 from dragoman.core.dialects.claude.answer import build_answer, parse_answer
 from dragoman.core.dialects.claude.errors import build_error, classify_error
 from dragoman.core.dialects.claude.request import TOOL_NAMES, build_request, parse_request
-from dragoman.core.dialects.claude.stream import Reader, Writer
+from dragoman.core.dialects.claude.stream import Reader
+from dragoman.core.dialects.claude.stream_writer import Writer
 from dragoman.core.dialects.dialect import Dialect
 
 CLAUDE = Dialect(

@@ -7,7 +7,8 @@ from dragoman.core.dialects.dialect import Dialect
 from dragoman.core.dialects.openai_chat.answer import build_answer, parse_answer
 from dragoman.core.dialects.openai_chat.errors import build_error, classify_error
 from dragoman.core.dialects.openai_chat.request import TOOL_NAMES, build_request, parse_request
-from dragoman.core.dialects.openai_chat.stream import Reader, Writer
+from dragoman.core.dialects.openai_chat.stream import Reader
+from dragoman.core.dialects.openai_chat.stream_writer import Writer
 
 OPENAI_CHAT = Dialect(
     name="openai_chat",
