@@ -6,6 +6,7 @@
     ├── ClientError               the caller is to blame; carries the status and code of its answer; the message is shown to the caller
     │   ├── BadRequest  AccessDenied  UnknownModel  UnknownPath  WrongMethod  TooLarge  TooSlow  Untranslatable
     ├── UpstreamError             the provider broke its own protocol or could not be reached
+    │   ├── BadStream  BadAnswer
     ├── NoDeployment              everybody who could answer is cooling, exhausted or gone
     ├── ConfigError               every mistake of a configuration, each with its path
     └── MisuseError               we called the core wrongly: a bug; the transport lets it rise
@@ -117,6 +118,14 @@ class UpstreamError(DragomanError):
         super().__init__(message)
         self.message = message
         self.status = status
+
+
+class BadStream(UpstreamError):
+    """The provider's stream breaks its format or a limit."""
+
+
+class BadAnswer(UpstreamError):
+    """The provider's answer cannot be read."""
 
 
 class NoDeployment(DragomanError):

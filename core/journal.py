@@ -2,25 +2,9 @@
 
 import attrs
 
+from dragoman.core.chat.usage import TokenUsage
 
-@attrs.frozen
-class TokenUsage:
-    """Counted tokens, as the provider counted them.
-
-    Attributes:
-        input: All input tokens, those read from or written to a cache included.
-        output: All output tokens, those of reasoning included.
-        cached: Of `input`, those read from a cache.
-        cache_written: Of `input`, those written to a cache.
-        reasoning: Of `output`, those spent on reasoning.
-
-    """
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    cache_written: int = 0
-    reasoning: int = 0
+__all__ = ["Attempt", "Journal", "TokenUsage"]
 
 
 @attrs.frozen
