@@ -15,7 +15,8 @@ from typing import Final
 import orjson
 
 from dragoman.adapters.line_writer import LineWriter
-from dragoman.core.journal import Journal, TokenUsage
+from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.journal import Journal
 
 Value = str | int | float | bool | None
 

@@ -158,6 +158,8 @@ class Config:
         timeouts: How long we wait.
         limits: How much we take.
         log_format: ``text`` (key=value) or ``json``.
+        strict_translation: What another dialect cannot say is an error, not a loss.
+        keepalive_seconds: How long a client of a stream may hear nothing before it is sent a comment; 0: for ever.
 
     """
 
@@ -177,3 +179,5 @@ class Config:
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log_format: str = "text"
+    strict_translation: bool = False
+    keepalive_seconds: float = 0.0

@@ -5,7 +5,7 @@ models. Several providers behind one name share it: all their targets answer, in
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -31,6 +31,9 @@ class Target:
         origin: Where to connect.
         base_path: The path part of the base URL, without a trailing slash.
         head: The header lines that every request to it carries, credential included.
+        dialect: What it speaks.
+        signer: Whose signatures of reasoning it can check: ``openai``, ``claude``, ``gemini``; empty: nobody's.
+        is_official: It is the dialect's inventor, not one of those who speak it too.
 
     """
 
@@ -40,6 +43,29 @@ class Target:
     origin: Origin
     base_path: bytes
     head: bytes = attrs.field(repr=False)
+    dialect: str = "openai_chat"
+    signer: str = ""
+    is_official: bool = False
+
+
+_OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai_chat": ("api.openai.com",),
+    "openai_responses": ("api.openai.com",),
+    "claude": ("api.anthropic.com",),
+    "gemini": ("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
+}
+_SIGNERS: Final = {"openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini"}
+
+
+def _auth(dialect: str, is_official: bool, key: str) -> dict[str, str]:
+    """How a provider wants to be shown a key. Compatible servers in front of Claude take it as a bearer, as its SDKs can send it."""
+    match dialect:
+        case "claude":
+            return {"x-api-key": key} if is_official else {"authorization": f"Bearer {key}"}
+        case "gemini":
+            return {"x-goog-api-key": key}
+        case _:
+            return {"authorization": f"Bearer {key}"}
 
 
 class Catalog:
@@ -59,7 +85,7 @@ class Catalog:
         self._open: dict[str, Provider] = {}
         self._turns: dict[str, int] = {}
         for provider in config.providers:
-            if provider.credentials and not provider.disabled and provider.dialect == "openai_chat":
+            if provider.credentials and not provider.disabled:
                 self._add(provider)
 
     def _add(self, provider: Provider) -> None:
@@ -82,8 +108,9 @@ class Catalog:
             "accept-encoding": "identity",
             "content-type": "application/json",
         }
+        is_official = url.host in _OFFICIAL.get(provider.dialect, ())
         if credential.api_key is not None:
-            fields["authorization"] = f"Bearer {credential.api_key}"
+            fields |= _auth(provider.dialect, is_official, credential.api_key)
         fields |= {name.lower(): value for name, value in provider.headers}
         return Target(
             provider=provider.name,
@@ -92,6 +119,9 @@ class Catalog:
             origin=Origin(url.scheme, url.host, url.port, proxy, self._config.ca_file),
             base_path=url.path.rstrip("/").encode("ascii"),
             head="".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("latin-1"),
+            dialect=provider.dialect,
+            signer=_SIGNERS[provider.dialect] if is_official else "",
+            is_official=is_official,
         )
 
     def find(self, model: str) -> Sequence[Target]:

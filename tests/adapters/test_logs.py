@@ -19,7 +19,8 @@ from dragoman.adapters.logs import (
     text_line,
     timestamp,
 )
-from dragoman.core.journal import Attempt, Journal, TokenUsage
+from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.journal import Attempt, Journal
 
 ATTEMPT = Attempt(1, "openai", "gpt-5.4", "key-2", 200, "ok", "", 1.0, 2.0)
 JOURNAL = Journal(

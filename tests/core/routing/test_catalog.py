@@ -91,11 +91,13 @@ def test_names_and_prefixes() -> None:
         a_provider("nobody-open", keys=0, models=()),
         Provider("claude", "x", "claude", "http://h", credentials=(Credential("a"),), models=(Model("c", "c"),)),
     )
-    assert catalog.models() == [ModelCard(name, "acme", 0) for name in ("one", "ac/one", "two", "ac/two")]
+    assert catalog.models() == [ModelCard(name, "acme", 0) for name in ("one", "ac/one", "two", "ac/two")] + [
+        ModelCard("c", "claude", 0)
+    ]
     assert [t.provider for t in catalog.find("two")] == ["acme", "other"]
     assert [t.provider for t in catalog.find("ac/two")] == ["acme"]
     assert catalog.model("ac/one") == ModelCard("ac/one", "acme", 0)
-    for name in ("y", "z", "c", "acme/one", "nobody-open/x", "", "/", "ac/"):
+    for name in ("y", "z", "acme/one", "nobody-open/x", "", "/", "ac/"):
         with pytest.raises(UnknownModel) as unknown:
             catalog.find(name)
         assert unknown.value.param == "model"
