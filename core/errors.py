@@ -4,7 +4,7 @@
 
     DragomanError                     never raised itself
     ├── ClientError               the caller is to blame; carries the status and code of its answer; the message is shown to the caller
-    │   ├── BadRequest  AccessDenied  UnknownModel  UnknownPath  WrongMethod  TooLarge  TooSlow  Untranslatable
+    │   ├── BadRequest  AccessDenied  UnknownModel  UnknownPath  WrongMethod  TooLarge  HeadTooLarge  TooSlow  Untranslatable
     ├── UpstreamError             the provider broke its own protocol or could not be reached
     │   ├── BadStream  BadAnswer
     ├── NoDeployment              everybody who could answer is cooling, exhausted or gone

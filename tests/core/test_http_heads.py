@@ -1,5 +1,6 @@
 """Heads: the memo's way and h11's way come to the same."""
 
+import contextlib
 import time
 
 import h11
@@ -108,9 +109,9 @@ def test_answers_are_read_as_h11_reads_them(head: bytes) -> None:
 
 @given(head=st.binary(max_size=200))
 def test_any_bytes_are_refused_in_the_documented_way_only(head: bytes) -> None:
-    with pytest.raises(BadRequest):
+    with contextlib.suppress(BadRequest):
         HeadReader().read_request(head)
-    with pytest.raises(UpstreamError):
+    with contextlib.suppress(UpstreamError):
         HeadReader().read_response(head)
 
 
