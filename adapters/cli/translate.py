@@ -1,5 +1,6 @@
 """``dragoman translate``: the translator at the end of a pipe."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,7 +51,7 @@ def command(source: str, target: str, kind: str | None, model: str | None, stric
 
 def _stream(source: str, target: str, model: str | None) -> Sequence[Loss]:
     translator = StreamTranslator(source, target, model=model)
-    while piece := sys.stdin.buffer.read1(_PIECE):
+    while piece := os.read(sys.stdin.fileno(), _PIECE):
         sys.stdout.buffer.write(translator.feed(piece))
         sys.stdout.buffer.flush()
     sys.stdout.buffer.write(translator.close())

@@ -12,7 +12,7 @@ from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.http_heads import ResponseHead
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, forwarded_fields, read_usage
 from dragoman.core.request_text import peek_request
-from tests.strategies import cuts_of, json_values, request_texts
+from tests.strategies import cuts_of, json_texts, json_values
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -214,7 +214,7 @@ def test_bodies_mean_the_same_afterwards(
     data: st.DataObject, value: dict[str, Any], options: dict[str, Any] | None
 ) -> None:
     value = {**value, "model": "a", "stream": True, "stream_options": options}
-    body = data.draw(request_texts(value))
+    body = data.draw(json_texts(value))
     built = json.loads(build_request_body(body, peek_request(body), "b", ask_usage=True))
     assert built == {**value, "model": "b", "stream_options": {**(options or {}), "include_usage": True}}
 

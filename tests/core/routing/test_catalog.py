@@ -110,9 +110,10 @@ def test_a_provider_without_a_list_takes_anything_under_its_name() -> None:
         ("local-1", "org/m"),
     ]
     assert [t.upstream_model for t in catalog.find("h/m")] == ["m"]
+    assert [t.upstream_model for t in catalog.find("hub/m")] == ["m"]
     assert catalog.models() == []
     assert catalog.model("local/m") == ModelCard("local/m", "local", 0)
-    for name in ("local", "local/", "hub/m"):
+    for name in ("local", "local/", "other/m"):
         with pytest.raises(UnknownModel):
             catalog.model(name)
 
