@@ -249,5 +249,5 @@ def test_the_end_of_a_head_is_where_h11_sees_it(text: bytes) -> None:
 def test_half_a_head_is_none() -> None:
     with pytest.raises(BadRequest, match=r"not valid HTTP/1\.1\.$"):
         HeadReader().read_request(GET)
-    with pytest.raises(UpstreamError, match="not HTTP/1.1$"):
+    with pytest.raises(UpstreamError, match=r"not HTTP/1\.1$"):
         HeadReader().read_response(OK)
