@@ -244,3 +244,10 @@ def test_the_end_of_a_head_is_where_h11_sees_it(text: bytes) -> None:
         if not expected and judge.maybe_extract_lines() is not None:
             expected = index + 1
         assert end_of_head(text[: index + 1]) == end_of_head(bytearray(text[: index + 1])) == expected
+
+
+def test_half_a_head_is_none() -> None:
+    with pytest.raises(BadRequest, match=r"not valid HTTP/1\.1\.$"):
+        HeadReader().read_request(GET)
+    with pytest.raises(UpstreamError, match=r"not HTTP/1\.1$"):
+        HeadReader().read_response(OK)
