@@ -245,6 +245,8 @@ class Exchange:
         if dialect == "openai_chat" and b"anthropic-version" in self._request.fields:
             dialect = "claude"
         match endpoint.operation:
+            case Operation.HOME:
+                body = gateway.home()
             case Operation.HEALTH:
                 body = gateway.health(now)
             case Operation.MODELS:
