@@ -201,7 +201,7 @@ class Exchange:
         peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
         self._model = peek.model
         find = self._gateway.catalog.find
-        is_strict = self._gateway.config.strict_translation
+        is_strict, is_watched = self._gateway.config.strict_translation, self._gateway.config.debug
         name, suffix = split_suffix(peek.model)
         if suffix is not None:
             try:
@@ -209,9 +209,9 @@ class Exchange:
             except UnknownModel:
                 suffix = None
             else:
-                return Ask(endpoint, peek, body, suffix, is_strict)
+                return Ask(endpoint, peek, body, suffix, is_strict, is_watched)
         self._targets = find(peek.model)
-        return Ask(endpoint, peek, body, suffix, is_strict)
+        return Ask(endpoint, peek, body, suffix, is_strict, is_watched)
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
         """Answer with an error that is the client's fault."""

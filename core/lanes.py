@@ -6,6 +6,7 @@ for a lane for each attempt and knows nothing of dialects itself. Lanes are made
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 import attrs
@@ -18,7 +19,7 @@ from dragoman.core.chat.target import Target as Reader
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import DIALECTS
 from dragoman.core.endpoints import Endpoint, Operation
-from dragoman.core.errors import BadAnswer, Untranslatable
+from dragoman.core.errors import BadAnswer, ClientError, Untranslatable
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, read_usage
 from dragoman.core.request_text import RequestPeek
@@ -66,6 +67,7 @@ class Ask:
         body: As the client sent it, decoded from its Content-Encoding.
         suffix: Reasoning that the model's name asked for.
         is_strict: A loss is an error.
+        is_watched: Somebody wants to know what reasoning is asked for, even where nothing is translated.
 
     """
 
@@ -74,6 +76,7 @@ class Ask:
     body: bytes
     suffix: Thinking | None = None
     is_strict: bool = False
+    is_watched: bool = False
 
 
 @attrs.frozen
@@ -188,16 +191,14 @@ def choose_lane(ask: Ask, target: Target) -> Lane:
     )
 
 
-def _path(ask: Ask, target: Target) -> bytes:
-    path = _PATHS[target.dialect, ask.endpoint.operation].format(_quoted(target.upstream_model))
-    if target.dialect == "gemini" and ask.endpoint.operation is Operation.CHAT and ask.peek.stream:
+@lru_cache(1024)
+def _path(dialect: str, operation: Operation, model: str, streams: bool | None) -> bytes:
+    # Slashes stay: names of tuned models have them.
+    quoted = re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
+    path = _PATHS[dialect, operation].format(quoted)
+    if dialect == "gemini" and operation is Operation.CHAT and streams:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return path.encode("ascii")
-
-
-def _quoted(model: str) -> str:
-    """A model's name as a path segment; slashes stay, for names of tuned models have them."""
-    return re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
 
 
 def _is_events(head: ResponseHead) -> bool:
@@ -208,12 +209,11 @@ class Passing:
     """Equal dialects."""
 
     losses: Sequence[Loss] = ()
-    asked: Thinking | None = None
-    applied: Thinking | None = None
 
     def __init__(self, ask: Ask, target: Target) -> None:
         self._dialect = target.dialect
-        self.path = _path(ask, target)
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
         named = not ask.endpoint.model  # in the body, not in the path
         self.body = (
             build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=False) if named else ask.body
@@ -250,7 +250,8 @@ class OpenAIPassing(Passing):
         asked = ask.peek.stream_options.include_usage if ask.peek.stream_options else False
         self._hides_usage = bool(ask.peek.stream) and ask.endpoint.operation is not Operation.EMBEDDINGS and not asked
         self._dialect = "openai_chat"
-        self.path = _path(ask, target)
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
         self.body = build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=self._hides_usage)
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
@@ -339,7 +340,7 @@ class Translating:
             path_model=ask.endpoint.model or None,
             stream=self._streams,
         )
-        self.path = _path(ask, target)
+        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
         self.body = self._asked.body
         self.losses: Sequence[Loss] = self._asked.losses
         self.asked = self._asked.asked
@@ -400,6 +401,16 @@ class Translating:
                 self._target, self._source, request=self._asked.request, model=self._model, created=int(now)
             )
         )
+
+
+def _thinking_of(ask: Ask) -> Thinking | None:
+    """What reasoning a request that passes asks for; None: none, or it is no request we can read."""
+    if ask.endpoint.operation is not Operation.CHAT:
+        return None
+    try:
+        return DIALECTS[ask.endpoint.dialect].parse_request(ask.body, model=ask.peek.model)[0].thinking
+    except ClientError:
+        return None
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:

@@ -284,3 +284,13 @@ def test_usage_of_a_stream_the_client_leaves_is_kept() -> None:
     talk = talk_to("claude").client(claude(CLAUDE_ASK | {"stream": True})).open()
     talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM[:-40], end=False)).client(b"")
     assert isinstance(talk.journals[0].usage, TokenUsage)
+
+
+def test_reasoning_that_passes_is_noted_when_somebody_watches() -> None:
+    for asked, level in (({"reasoning_effort": "low"}, "low"), ({"messages": 7}, None)):
+        talk = talk_to("openai_chat", debug=True).client(post(CHAT_ASK | asked)).open().upstream(reply(CHAT_ANSWER))
+        thinking = talk.journals[0].thinking_asked
+        assert (thinking.level if thinking else None) == level
+    talk = talk_to("openai_chat", debug=True).client(post({"model": "m", "input": "a"}, path="/v1/embeddings")).open()
+    talk.upstream(reply({"data": []}))
+    assert talk.journals[0].thinking_asked is None
