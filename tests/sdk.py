@@ -165,7 +165,23 @@ _ALLOWED = {
 
 def _checker(dialect: str, whole: Any, streaming: Any) -> Callable[[Any], None]:
     allowed = _ALLOWED.get(dialect, frozenset())
-    return lambda body: check(body, streaming if body.get("stream") else whole, allowed=allowed)
+    return lambda body: check(_with_ids(body), streaming if body.get("stream") else whole, allowed=allowed)
+
+
+def _with_ids(body: Any) -> Any:
+    """The SDK's types demand ids of items that are sent back; the API does not, and Codex sends none."""
+    items = body.get("input")
+    if not isinstance(items, list):
+        return body
+    kept = ("reasoning", "message")
+    return body | {"input": [{"id": "x_1", **_state(i)} if i.get("type") in kept else i for i in items]}
+
+
+def _state(item: Any) -> Any:
+    said = item.get("role") == "assistant"
+    if said:
+        return {"status": "completed", **item}
+    return item
 
 
 _REQUESTS: dict[str, Callable[[Any], None]] = {
