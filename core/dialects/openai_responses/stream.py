@@ -415,7 +415,8 @@ class Reader:
         self._start(response, out)
         output = reading.sub_objects(response, "output")
         for item in list(self._queue):
-            self._finish(item, output[item.index] if 0 <= item.index < len(output) else {}, out)
+            if not item.is_done:
+                self._finish(item, output[item.index] if 0 <= item.index < len(output) else {}, out)
         for index, node in enumerate(output):
             if index not in self._items and reading.text(node, "id") not in self._by_id:
                 self._finish(self._add(node, index, out), node, out)
