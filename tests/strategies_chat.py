@@ -205,7 +205,7 @@ SCALARS: dict[str, Any] = {
     "presence_penalty": 0.5, "frequency_penalty": 0.5, "choices": 2, "logit_bias": {"1": 5}, "logprobs": True, "top_logprobs": 2,
     "output": OutputFormat("schema", {"type": "object", "properties": {}}, "answer"), "verbosity": "low",
     "thinking": Thinking("level", level="high"), "stream": True, "user": "u-9", "cache_key": "k9", "service_tier": "flex",
-    "metadata": {"a": "b"}, "store": False, "previous_response_id": "resp_1",
+    "metadata": {"a": "b"}, "store": True, "previous_response_id": "resp_1",
 }  # fmt: skip
 
 
