@@ -4,7 +4,7 @@ Read as a stream of one chunk. Signatures of other providers travel to the clien
 insist on.
 """
 
-import binascii
+import base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -175,7 +175,7 @@ def is_base64(text: str) -> bool:
     if text == NOT_MINE:
         return True
     try:
-        binascii.a2b_base64(text.replace("-", "+").replace("_", "/").encode(), strict_mode=True)
+        base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:
         return False
     return True

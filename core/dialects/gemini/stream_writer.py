@@ -45,27 +45,19 @@ class _ChoiceWriter:
     """What one choice has written."""
 
     __slots__ = (
-        "arguments",
-        "call",
-        "cut",
-        "finish",
-        "foot",
-        "has_parts",
-        "kind",
-        "said",
-        "sign",
-        "sources",
-        "written",
-    )
+        "arguments", "call", "cut", "finish", "foot", "has_parts", "head", "kind", "said", "sign", "sources", "written",
+    )  # fmt: skip
 
-    def __init__(self, index: int, losses: Losses) -> None:
+    def __init__(self, index: int, losses: Losses, *, is_alone: bool) -> None:
+        # Clients that look only at the first candidate of a chunk must not take another for it.
+        others = b"" if is_alone else b'{"index":0},'
+        self.head = b'{"candidates":[' + others + b'{"content":{"parts":['
         self.foot = b'],"role":"model"},"index":%d}],' % index  # behind the parts
         self.kind: type | None = None  # of the open block
         self.call: ToolCallStarted | None = None  # the open call
         self.arguments: list[str] = []  # of the open call
-        self.cut: ToolCall | None = (
-            None  # a call whose arguments broke off: nothing, if the limit of tokens was the reason
-        )
+        # A call whose arguments broke off: it is left out, if the limit of tokens was the reason.
+        self.cut: ToolCall | None = None
         self.sign: Signature | None = None  # of the open block
         self.sources = SourcesWriter(losses)
         self.said: list[str] = []  # the text of the open block
@@ -147,7 +139,7 @@ class Writer:
     def _of(self, index: int) -> _ChoiceWriter:
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _ChoiceWriter(index, self._collect)
+            choice = self._choices[index] = _ChoiceWriter(index, self._collect, is_alone=0 not in self._choices)
             if index == 0:
                 self._first = choice
                 self._renew()
@@ -155,7 +147,7 @@ class Writer:
 
     def _part(self, choice: _ChoiceWriter, node: dict[str, Any], out: list[bytes]) -> None:
         choice.has_parts = True
-        out += [self.head, b'{"candidates":[{"content":{"parts":[', dumps(node), choice.foot, self._tail]
+        out += [self.head, choice.head, dumps(node), choice.foot, self._tail]
 
     def _write_choice(self, delta: ChoiceDelta, choice: _ChoiceWriter, out: list[bytes]) -> None:
         if choice.cut is not None and not isinstance(delta, Finished):
@@ -181,14 +173,8 @@ class Writer:
             case CitationDelta(citation):
                 choice.sources.add(citation, "".join(choice.said), choice.written)
             case LogprobsDelta(tokens):
-                index = dumps(build_logprobs(tokens))
-                out += [
-                    self.head,
-                    b'{"candidates":[{"logprobsResult":',
-                    index,
-                    b',"index":%d}],' % delta.choice,
-                    self._tail,
-                ]
+                self._part(choice, {"text": ""}, out)
+                out[-2] = choice.foot.replace(b"}],", b',"logprobsResult":' + dumps(build_logprobs(tokens)) + b"}],")
             case BlockEnded():
                 self._end_block(choice, out)
             case WholeBlock(block):
