@@ -15,7 +15,7 @@ FOLDERS = ("adapters", "core", "transports")
 CORE_MAY_IMPORT = {
     "__future__", "attrs", "base64", "bisect", "brotli", "collections", "collections.abc", "datetime", "difflib",
     "email.utils", "enum", "functools", "h11", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec",
-    "operator", "orjson", "re", "types", "typing", "zlib", "zstandard",
+    "operator", "orjson", "re", "struct", "types", "typing", "zlib", "zstandard",
 }  # fmt: skip
 
 

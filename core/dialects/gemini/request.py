@@ -20,7 +20,8 @@ from dragoman.core.chat.target import Target
 from dragoman.core.chat.turns import merged, paired
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.gemini.content import NAME, NOT_MINE, PartWriter, in_camel_case, is_old, parse_parts
-from dragoman.core.dialects.gemini.schema import from_proto, to_json_schema, to_proto
+from dragoman.core.dialects.gemini.schema import to_json_schema
+from dragoman.core.dialects.gemini.schema_proto import from_proto, to_proto
 from dragoman.core.dialects.gemini.tools import build_choice, build_tools, parse_choice, parse_tools
 from dragoman.core.dialects.gemini.turns import with_ids
 from dragoman.core.errors import BadRequest, Untranslatable

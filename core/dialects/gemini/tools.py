@@ -18,7 +18,8 @@ from dragoman.core.chat.request import (
 )
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.gemini.content import NAME
-from dragoman.core.dialects.gemini.schema import from_proto, to_json_schema, to_proto
+from dragoman.core.dialects.gemini.schema import to_json_schema
+from dragoman.core.dialects.gemini.schema_proto import from_proto, to_proto
 from dragoman.core.errors import BadRequest
 
 _FUNCTION = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
