@@ -106,7 +106,7 @@ def translate_request(
     applied, clamped = fit_thinking(asked, facts)
     wanted = attrs.evolve(request, thinking=applied)
     built, more = writer.build_request(wanted, attrs.evolve(to, model=name, facts=facts))
-    found = _unique([*losses, *clamped, *foreign_extras(request, target), *more])
+    found = _unique([*losses, *clamped, *foreign_extras(request, writer.words or target), *more])
     if is_strict and found:
         first = found[0]
         raise Untranslatable(f"{first.path}: {first.detail} (strict translation)", param=first.path)
@@ -238,7 +238,7 @@ def translate_answer(
     wayback = _wayback(request, reader)
     answer = wayback.restore(answer)
     built, more = writer.build_answer(answer, AnswerContext(request, model, created))
-    found = [*losses, *_extras_lost(answer.extras, target, "answer."), *more]
+    found = [*losses, *_extras_lost(answer.extras, writer.words or target, "answer."), *more]
     return TranslatedAnswer(built, _unique(found), answer.usage)
 
 

@@ -325,7 +325,9 @@ def _read_gemini(data: bytes) -> Seen:
     for chunk in client.models.generate_content_stream(model="m", contents="x"):
         if chunk.usage_metadata:
             usage = chunk.usage_metadata.model_dump(exclude_none=True)
-        for candidate in (chunk.candidates or ())[:1]:
+        for candidate in chunk.candidates or ():
+            if candidate.index:
+                continue
             for part in (candidate.content and candidate.content.parts) or ():
                 if part.function_call:
                     call = part.function_call

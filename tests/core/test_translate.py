@@ -114,8 +114,10 @@ def test_every_recorded_stream_is_one_everywhere(fixture: Fixture, target: str) 
         return
     assert seen.text in (expect["text"], expect.get("refusal"))
     if not expect.get("function_call"):
-        assert [name for _, name, _ in seen.tools] == [tool["name"] for tool in expect["tools"]]
-        for (*_, arguments), tool in zip(seen.tools, expect["tools"], strict=True):
+        # Gemini has no form for a call that the limit of tokens cut.
+        is_cut = target == "gemini" and any("args_text" in tool for tool in expect["tools"])
+        assert is_cut or [name for _, name, _ in seen.tools] == [tool["name"] for tool in expect["tools"]]
+        for (*_, arguments), tool in zip(seen.tools, expect["tools"], strict=not is_cut):
             assert "args_text" in tool or isinstance(tool["args"], str) or arguments == tool["args"]
 
 
