@@ -24,6 +24,7 @@ from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, read_usage
 from dragoman.core.request_text import RequestPeek
 from dragoman.core.routing.catalog import Target
+from dragoman.core.sse import EventReader, ServerSentEvent
 from dragoman.core.translate import (
     StreamCollector,
     StreamTranslator,
@@ -68,6 +69,7 @@ class Ask:
         suffix: Reasoning that the model's name asked for.
         is_strict: A loss is an error.
         is_watched: Somebody wants to know what reasoning is asked for, even where nothing is translated.
+        wants_array: A stream is to be one JSON array instead of events (Gemini without ``alt=sse``).
 
     """
 
@@ -77,6 +79,7 @@ class Ask:
     suffix: Thinking | None = None
     is_strict: bool = False
     is_watched: bool = False
+    wants_array: bool = False
 
 
 @attrs.frozen
@@ -170,6 +173,29 @@ class Lane(Protocol):
         ...
 
 
+class AsArray:
+    """A lane whose streams become JSON arrays."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.path, self.body = lane.path, lane.body
+        self.losses, self.asked, self.applied = lane.losses, lane.asked, lane.applied
+        self.answer, self.error = lane.answer, lane.error
+
+    def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
+        """The stream, as an array."""
+        found = self._lane.flow(head, now)
+        return None if found is None else _as_array(*found)
+
+    def early_flow(self, now: float) -> tuple[list[Field], Flow]:
+        """The same, before the provider has said anything."""
+        return _as_array(*self._lane.early_flow(now))
+
+
+def _as_array(fields: list[Field], flow: Flow) -> tuple[list[Field], Flow]:
+    return [*(field for field in fields if field[0] != b"content-type"), _JSON], ArrayFlow(flow)
+
+
 def choose_lane(ask: Ask, target: Target) -> Lane:
     """The lane for a request to a target.
 
@@ -183,9 +209,10 @@ def choose_lane(ask: Ask, target: Target) -> Lane:
             f"{target.provider} has no {ask.endpoint.operation.value} in its API; use a model of another provider."
         )
     if source == reader and ask.suffix is None:
-        return OpenAIPassing(ask, target) if source == "openai_chat" else Passing(ask, target)
+        lane: Lane = OpenAIPassing(ask, target) if source == "openai_chat" else Passing(ask, target)
+        return AsArray(lane) if ask.wants_array else lane
     if ask.endpoint.operation is Operation.CHAT:
-        return Translating(ask, target)
+        return AsArray(Translating(ask, target)) if ask.wants_array else Translating(ask, target)
     raise Untranslatable(
         f"{target.provider} speaks another dialect, and {ask.endpoint.operation.value} is not translated; use a model of another provider."
     )
@@ -295,6 +322,54 @@ class RelayedFlow:
     def fail(self, fault: Fault) -> bytes:
         """End it with an error event, and the stream's own end, for those who wait for it."""
         return b"data: %b\n\ndata: [DONE]\n\n" % DIALECTS["openai_chat"].build_error(fault)[1]
+
+
+class ArrayFlow:
+    r"""A stream of Gemini's events as one JSON array, which is what its API sends unless asked for events.
+
+    An error in mid-stream is the array's last element, as Google's own streams have it.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._reader = EventReader()
+        self._is_open = False
+
+    @property
+    def fault(self) -> Fault | None:
+        """What ended it badly."""
+        return self._flow.fault
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted tokens, as far as they were said."""
+        return self._flow.usage
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """What could not be said to the client."""
+        return self._flow.losses
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece, return the elements in it."""
+        return self._elements(self._reader.feed(self._flow.feed(data)))
+
+    def end(self) -> bytes:
+        """What is left, and the end of the array."""
+        rest = self._elements([*self._reader.feed(self._flow.end()), *self._reader.close()])
+        return rest + b"]" if self._is_open else rest
+
+    def fail(self, fault: Fault) -> bytes:
+        """An error as the last element."""
+        last = self._elements([*self._reader.feed(self._flow.fail(fault)), *self._reader.close()])
+        return last + b"]"
+
+    def _elements(self, events: Sequence[ServerSentEvent]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            out += (b"\n," if self._is_open else b"[", event.data)
+            self._is_open = True
+        return b"".join(out)
 
 
 class TranslatedFlow:

@@ -294,3 +294,63 @@ def test_reasoning_that_passes_is_noted_when_somebody_watches() -> None:
     talk = talk_to("openai_chat", debug=True).client(post({"model": "m", "input": "a"}, path="/v1/embeddings")).open()
     talk.upstream(reply({"data": []}))
     assert talk.journals[0].thinking_asked is None
+
+
+GEMINI_ASK: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "ping"}]}]}
+GEMINI_STREAM = (DATA / "gemini.stream.plain-text.sse").read_bytes()
+
+
+def gemini(action: str, body: object = GEMINI_ASK, query: str = "", version: str = "v1beta") -> bytes:
+    """A client's request in Gemini's dialect."""
+    return post(body, path=f"/{version}/models/m:{action}{query}")
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "openai_chat", "claude", "openai_responses"])
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+def test_a_gemini_client_reaches_everybody(dialect: str, version: str) -> None:
+    talk = talk_to(dialect).client(gemini("generateContent", version=version)).open()
+    path, _, body = talk.request_at()
+    assert path == {
+        "gemini": "/v1beta/models/up:generateContent", "openai_chat": "/chat/completions", "claude": "/v1/messages",
+        "openai_responses": "/responses",
+    }[dialect]  # fmt: skip
+    assert body.get("model", "up") == "up"
+    name = {"gemini": "gemini", "openai_chat": "chat", "claude": "anthropic", "openai_responses": "responses"}[dialect]
+    talk.upstream(reply((DATA / f"{name}.response.plain-text.json").read_bytes()))
+    assert "candidates" in json.loads(talk.answer()[2])
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "claude"])
+def test_gemini_streams_are_events_or_an_array(dialect: str) -> None:
+    stream = GEMINI_STREAM if dialect == "gemini" else CLAUDE_STREAM
+    texts = []
+    for query in ("?alt=sse", "", "?key=x&alt=json"):
+        talk = talk_to(dialect).client(gemini("streamGenerateContent", query=query)).open()
+        if dialect == "gemini":
+            assert talk.request_at()[0] == "/v1beta/models/up:streamGenerateContent?alt=sse"
+        at = len(stream) // 2
+        talk.upstream(STREAM_HEAD + chunked(stream[:at], stream[at:]))
+        _, headers, got = talk.answer()
+        if query == "?alt=sse":
+            assert headers["content-type"] == "text/event-stream"
+            elements = [json.loads(line[6:]) for line in got.decode().splitlines() if line.startswith("data: ")]
+        else:
+            assert headers["content-type"] == "application/json"
+            elements = json.loads(got)
+        texts.append([c["candidates"][0]["content"]["parts"] for c in elements if "content" in c["candidates"][0]])
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_an_array_that_is_cut_ends_with_its_error_and_is_still_json() -> None:
+    talk = talk_to("claude").client(gemini("streamGenerateContent")).open()
+    talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM[:-120], end=False)).upstream(b"")
+    elements = json.loads(talk.answer()[2])
+    assert "error" in elements[-1]
+    assert talk.journals[0].attempts[0].outcome == "cut"
+
+
+def test_an_array_is_kept_alive_by_white_space() -> None:
+    talk = talk_to("claude", **ALIVE).client(gemini("streamGenerateContent")).open()
+    talk.wait()
+    talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM))
+    assert isinstance(json.loads(talk.answer()[2]), list)
