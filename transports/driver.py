@@ -191,7 +191,7 @@ class Driver:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the client's bytes are wanted now: by the core, and nobody they may lead to writing to is backed up."""
+        """Whether the client's bytes are wanted now: the core wants them, and nobody it may write to is backed up."""
         if self._is_closing:
             return not self._has_left  # to be dropped
         if self.client.is_backed_up or not self._connection.is_reading:
@@ -272,7 +272,13 @@ class Driver:
 
     def next_deadline(self) -> float:
         """When `handle_timer` is due."""
-        return self._closes_at if self._is_closing else self._connection.next_deadline()
+        if self._is_closing:
+            return self._closes_at
+        try:
+            return self._connection.next_deadline()
+        except Exception as error:
+            self._fail(error)
+            return math.inf
 
     def handle_timer(self) -> None:
         """The deadline has come."""
@@ -318,10 +324,14 @@ class Driver:
             if self.is_reading:
                 self.client.wake()
             self._timers.watch(self)
-        except Exception as error:  # a bug in one connection must not stop the others
-            self._is_closing = True
-            self.client.close()
-            self._on_error(error)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End this connection and no other."""
+        self._is_closing = True
+        self.client.close()
+        self._on_error(error)
 
     def _perform(self, effects: list[Effect]) -> None:
         """Perform in order, writes that follow each other as one; what opening an upstream leads to joins the end of the list."""

@@ -65,6 +65,8 @@ class ConnectHandshake:
 
     def feed(self, data: bytes) -> bytes:
         """Read the proxy's answer."""
+        if not data:
+            raise ProxyError("the proxy closed the connection")
         try:
             self._http.receive_data(data)
             event = self._http.next_event()
@@ -78,8 +80,6 @@ class ConnectHandshake:
             if self._http.trailing_data[0]:
                 raise ProxyError("the proxy sent something before the tunnel was used")
             self.is_done = True
-        elif not data:
-            raise ProxyError("the proxy closed the connection")
         return b""
 
 

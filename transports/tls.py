@@ -14,6 +14,10 @@ from typing import Final
 _RECORD: Final = 64 * 1024  # read at a time; a record is at most 16 KiB
 
 
+class RootsError(OSError):
+    """A file of trust roots cannot be used."""
+
+
 @lru_cache(64)
 def upstream_context(ca_file: str | None) -> ssl.SSLContext:
     """Make the context for connections to providers.
@@ -22,14 +26,17 @@ def upstream_context(ca_file: str | None) -> ssl.SSLContext:
         ca_file: PEM file of extra trust roots, or None.
 
     Raises:
-        OSError: `ca_file` cannot be read, or is none (`ssl.SSLError`).
+        RootsError: `ca_file` cannot be read, or is none.
 
     """
     # truststore asks the system, after the handshake on some; extra roots need OpenSSL's own verification.
     context = (_system_context() if ca_file is None else None) or _certifi_context()
     if ca_file is not None:
         context.load_default_certs()
-        context.load_verify_locations(ca_file)
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            raise RootsError(f"its roots cannot be read from {ca_file}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -81,6 +88,8 @@ def explain(error: Exception) -> str:
     >>> explain(ConnectionResetError(104, "Connection reset by peer"))
     'the TLS handshake failed: Connection reset by peer'
     """
+    if isinstance(error, RootsError):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message or error}"
     if isinstance(error, ssl.SSLEOFError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver
+from dragoman.transports.failures import OpenError, reason, unresolved
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.pool import Pool
 from dragoman.transports.proxies import ProxyError, handshake_with
@@ -164,19 +165,13 @@ class AsyncioUpstreams:
             link = await _open(origin, self)
         except Exception as error:
             self.pool.ended(origin)
-            if not isinstance(error, _OpenError):  # a bug of ours, or a library's, ends one attempt, not all
+            if not isinstance(error, OpenError):  # a bug of ours, or a library's, ends one attempt, not all
                 self._settings.on_error(error)
-                error = _OpenError(FailureKind.REFUSED, f"it could not be opened: {type(error).__name__}")
+                error = OpenError(FailureKind.REFUSED, f"it could not be opened: {type(error).__name__}")
             driver.upstream_failed(attempt, error.failure)
         else:
             link.serve(driver, attempt)
             driver.upstream_opened(attempt, link)
-
-
-class _OpenError(Exception):
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(detail)
-        self.failure = ConnectFailure(kind, detail)
 
 
 async def _open(origin: Origin, upstreams: AsyncioUpstreams) -> UpstreamLink:
@@ -198,7 +193,7 @@ async def _open(origin: Origin, upstreams: AsyncioUpstreams) -> UpstreamLink:
         )
     except (OSError, ValueError) as error:  # a host name that no certificate can have is a ValueError
         sock.close()
-        raise _OpenError(FailureKind.TLS, explain(error)) from None
+        raise OpenError(FailureKind.TLS, explain(error)) from None
     except BaseException:
         sock.close()
         raise
@@ -211,7 +206,7 @@ def _context_for(origin: Origin) -> ssl.SSLContext | None:
     try:
         return upstream_context(origin.ca_file)
     except OSError as error:
-        raise _OpenError(FailureKind.TLS, explain(error)) from None
+        raise OpenError(FailureKind.TLS, explain(error)) from None
 
 
 async def _tunnel(sock: socket.socket, origin: Origin) -> None:
@@ -225,9 +220,9 @@ async def _tunnel(sock: socket.socket, origin: Origin) -> None:
             if answer:
                 await loop.sock_sendall(sock, answer)
     except ProxyError as error:
-        raise _OpenError(FailureKind.PROXY, str(error)) from None
+        raise OpenError(FailureKind.PROXY, str(error)) from None
     except OSError as error:
-        raise _OpenError(FailureKind.PROXY, f"the proxy failed: {_reason(error)}") from None
+        raise OpenError(FailureKind.PROXY, f"the proxy failed: {reason(error)}") from None
 
 
 async def _connect_tcp(host: str, port: int, kind: FailureKind) -> socket.socket:
@@ -236,8 +231,7 @@ async def _connect_tcp(host: str, port: int, kind: FailureKind) -> socket.socket
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        what = FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind
-        raise _OpenError(what, f"the name {host} does not resolve: {_reason(error)}") from None
+        raise unresolved(host, error, FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind) from None
     sock = await _race(found, f"{host}:{port}", kind)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
@@ -266,7 +260,7 @@ async def _race(found: Sequence[_Address], where: str, kind: FailureKind) -> soc
                     error = failed if isinstance(failed, Exception) else error
                 if not is_last:
                     break
-        raise _OpenError(kind, f"{where}: {_reason(error)}") from None
+        raise OpenError(kind, f"{where}: {reason(error)}") from None
     finally:
         for task in pending:
             task.cancel()
@@ -304,11 +298,5 @@ async def _resolved(origin: Origin) -> Origin:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        detail = f"the name {origin.host} does not resolve: {_reason(error)}"
-        raise _OpenError(FailureKind.UNRESOLVED, detail) from None
+        raise unresolved(origin.host, error) from None
     return Origin(origin.scheme, str(found[0][4][0]), origin.port)
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.lower()

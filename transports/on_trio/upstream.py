@@ -9,6 +9,7 @@ import trio
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver
+from dragoman.transports.failures import OpenError, reason, unresolved
 from dragoman.transports.on_trio.links import Link, receive_some, send_all, shake_hands
 from dragoman.transports.pool import Pool
 from dragoman.transports.proxies import ProxyError, handshake_with
@@ -148,7 +149,7 @@ class TrioUpstreams:
         try:
             with opening.scope:
                 link = UpstreamLink(*await _open(origin), origin, self)
-        except _OpenError as error:
+        except OpenError as error:
             failure = error.failure
         except Exception as error:  # a bug of ours, or a library's, ends one attempt, not all
             self._settings.on_error(error)
@@ -162,12 +163,6 @@ class TrioUpstreams:
             await link.read()
         elif failure is not None:
             driver.upstream_failed(attempt, failure)
-
-
-class _OpenError(Exception):
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(detail)
-        self.failure = ConnectFailure(kind, detail)
 
 
 async def _open(origin: Origin) -> tuple[socket.socket, TLSPipe | None]:
@@ -185,7 +180,7 @@ async def _open(origin: Origin) -> tuple[socket.socket, TLSPipe | None]:
             try:
                 await shake_hands(sock, tls)
             except OSError as error:
-                raise _OpenError(FailureKind.TLS, explain(error)) from None
+                raise OpenError(FailureKind.TLS, explain(error)) from None
     except BaseException:
         sock.close()
         raise
@@ -198,7 +193,7 @@ def _tls_for(origin: Origin) -> TLSPipe | None:
     try:
         return TLSPipe(upstream_context(origin.ca_file), server_hostname=origin.host)
     except (OSError, ValueError) as error:  # a host name that no certificate can have is a ValueError
-        raise _OpenError(FailureKind.TLS, explain(error)) from None
+        raise OpenError(FailureKind.TLS, explain(error)) from None
 
 
 async def _tunnel(sock: socket.socket, origin: Origin) -> None:
@@ -209,19 +204,18 @@ async def _tunnel(sock: socket.socket, origin: Origin) -> None:
         while not tunnel.is_done:
             await send_all(sock, tunnel.feed(await receive_some(sock)))
     except ProxyError as error:
-        raise _OpenError(FailureKind.PROXY, str(error)) from None
+        raise OpenError(FailureKind.PROXY, str(error)) from None
     except OSError as error:
-        raise _OpenError(FailureKind.PROXY, f"the proxy failed: {_reason(error)}") from None
+        raise OpenError(FailureKind.PROXY, f"the proxy failed: {reason(error)}") from None
 
 
 async def _connect_tcp(host: str, port: int, kind: FailureKind) -> socket.socket:
     try:
         stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=HAPPY_EYEBALLS)
     except (socket.gaierror, UnicodeError) as error:
-        what = FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind
-        raise _OpenError(what, f"the name {host} does not resolve: {_reason(error)}") from None
+        raise unresolved(host, error, FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind) from None
     except OSError as error:
-        raise _OpenError(kind, f"{host}:{port}: {_reason(error)}") from None
+        raise OpenError(kind, f"{host}:{port}: {reason(error)}") from None
     sock = socket.socket(fileno=stream.socket.detach())
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -233,15 +227,5 @@ async def _resolved(origin: Origin) -> Origin:
     try:
         found = await trio.socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        detail = f"the name {origin.host} does not resolve: {_reason(error)}"
-        raise _OpenError(FailureKind.UNRESOLVED, detail) from None
+        raise unresolved(origin.host, error) from None
     return Origin(origin.scheme, str(found[0][4][0]), origin.port)
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the noise: several addresses that all refused are one refusal."""
-    cause: BaseException | None = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    text = cause if isinstance(cause, OSError) and cause.strerror else error
-    return (text.strerror if isinstance(text, OSError) and text.strerror else str(text)).lower()
