@@ -95,7 +95,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ssl.SSLEOFError):
         return "the TLS handshake failed: the connection was closed"
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or str(error)).replace("_", " ").lower()
+        reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
         if any(sign in reason for sign in _NOT_TLS):
             return "it does not speak TLS (is the URL to begin with http:// instead?)"
         return f"the TLS handshake failed: {reason}"
