@@ -130,9 +130,18 @@ def origin_of(upstream: Peer, scheme: str = "http", host: str = "127.0.0.1", **m
 
 
 class Conformance:
-    """The suite."""
+    """The suite.
+
+    Attributes:
+        server_thread: Serves in a thread, for the time of a ``with``.
+        upstream_module: Where upstream connections are opened.
+        resolves_in_python: Names go through `socket.getaddrinfo`.
+
+    """
 
     server_thread: ServerThread
+    upstream_module: str
+    resolves_in_python = True
 
     @contextlib.contextmanager
     def serve(
@@ -523,6 +532,70 @@ class Conformance:
         with self.serve(Origin("http", "no..such", 1)) as served:
             assert served.ask().startswith(b"unresolved: the name no..such does not resolve: ")
 
+    def test_unresolved_for_a_proxy(self) -> None:
+        """A SOCKS5 proxy that resolves nothing is given no name."""
+        with peer(listen_only) as between:
+            proxy = Proxy("socks5", "127.0.0.1", between.port)
+            with self.serve(Origin("http", "no..such", 1, proxy)) as served:
+                assert served.ask().startswith(b"unresolved: the name no..such does not resolve: ")
+
+    def test_next_address_while_the_first_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Happy eyeballs: one address refuses, one never answers, the third is not waited for long."""
+        if not self.resolves_in_python:
+            pytest.skip("names are not resolved in Python here")
+        with peer(echo_lines) as upstream, contextlib.ExitStack() as stack:
+            _swallow_connections("127.0.0.3", upstream.port, stack)
+            hosts = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+            asked = socket.getaddrinfo
+
+            def resolve(host: str | bytes | None, *rest: object, **more: object) -> list[object]:
+                if host not in ("three.example", b"three.example"):
+                    return asked(host, *rest, **more)  # type: ignore[arg-type, return-value]
+                return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (name, upstream.port)) for name in hosts]
+
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+            with self.serve(origin_of(upstream, host="three.example")) as served:
+                began = time.monotonic()
+                assert served.ask() == b"hello\nend\n"
+                assert 0.2 < time.monotonic() - began < 0.8
+                hosts.pop()
+                client = served.dial()
+                client.sendall(b"hello\n")  # goes to the idle connection, whose address is not asked again
+                assert read_until(client, b"end\n") == b"hello\nend\n"
+                client.close()
+        assert upstream.accepted == 1
+
+    def test_bug_in_opening_ends_one_attempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ours or a library's: the core is told that it failed, and somebody is told why."""
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(f"{self.upstream_module}.handshake_with", fail)
+        with peer(listen_only) as between:
+            origin = Origin("http", "a.example", 80, Proxy("http", "127.0.0.1", between.port))
+            with self.serve(connect=lambda notes: LineProxy(origin, notes)) as served:
+                assert served.ask() == b"refused: it could not be opened: RuntimeError\n"
+                assert [str(error) for error in served.errors] == ["a bug"]
+
+    def test_answer_before_the_end_of_the_request(self) -> None:
+        """The rest of the request is still unsent: it would be the beginning of the next one, so the connection goes."""
+
+        def interrupt(sock: socket.socket) -> None:
+            sock.recv(1)
+            time.sleep(0.2)
+            sock.sendall(b"end\n")
+            read_to_end(sock)
+
+        with peer(interrupt) as upstream, self.serve(origin_of(upstream)) as served, served.dial() as client:
+            client.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                client.sendall(b"x" * FLOOD)
+            client.settimeout(PATIENCE)
+            assert client.recv(100) == b"end\n"
+            upstream.wait_until_left()
+            assert "opened 2 reused" not in served.notes.lines
+
     # Backpressure
 
     def test_slow_client_stops_the_upstream(self) -> None:
@@ -543,9 +616,34 @@ class Conformance:
             assert held < FLOOD / 2
             count = 0
             while count < FLOOD + 4:
-                piece = client.recv(MIB)
-                assert piece
-                count += len(piece)
+                count += len(client.recv(MIB)) or pytest.fail("closed")
+            assert (count, sent[0]) == (FLOOD + 4, FLOOD)
+
+    def test_slow_client_stops_the_upstream_through_tls(self, tmp_path: Path) -> None:
+        """On both sides of us."""
+        sent = [0]
+
+        def flood(sock: socket.socket) -> None:
+            read_until(sock, b"\n")
+            piece = b"x" * 65535 + b"\n"
+            while sent[0] < FLOOD:
+                sock.sendall(piece)
+                sent[0] += len(piece)
+            sock.sendall(b"end\n")
+
+        tls = certificates.serving("localhost")
+        ca_file = certificates.write_ca_file(tmp_path)
+        with (
+            peer(flood, tls=tls) as upstream,
+            self.serve(origin_of(upstream, "https", "localhost", ca_file=ca_file), tls=tls) as served,
+            served.dial() as plain,
+            certificates.trusting().wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"go\n")
+            assert _settled(sent) < FLOOD / 2
+            count = 0
+            while count < FLOOD + 4:
+                count += len(client.recv(MIB)) or pytest.fail("closed")
             assert (count, sent[0]) == (FLOOD + 4, FLOOD)
 
     def test_slow_upstream_stops_the_client(self) -> None:
@@ -812,6 +910,18 @@ class Conformance:
             assert ready == [1]
             served = Served(outer[0].getsockname()[1], notes, [], server)
             assert served.ask() == b"hello\nend\n"
+
+
+def _swallow_connections(host: str, port: int, stack: contextlib.ExitStack) -> None:
+    """Make an address at which connections are neither accepted nor refused: its listen queue is full."""
+    listener = stack.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(0)
+    for _ in range(4):
+        filler = stack.enter_context(socket.socket())
+        filler.setblocking(False)
+        filler.connect_ex((host, port))
 
 
 def _settled(count: list[int]) -> int:

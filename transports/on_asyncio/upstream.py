@@ -241,32 +241,30 @@ _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 async def _race(found: Sequence[_Address], where: str, kind: FailureKind) -> socket.socket:
-    """Connect to one of several addresses: each next one begins when the last failed, or is slow (RFC 8305)."""
+    """Connect to one of several addresses: each next one begins when one failed, or all are slow (RFC 8305)."""
+    addresses = _interleaved(found)
+    tries: list[asyncio.Task[socket.socket]] = []
     pending: set[asyncio.Task[socket.socket]] = set()
-    error: Exception = OSError("no address")
+    winner: asyncio.Task[socket.socket] | None = None
     try:
-        addresses = _interleaved(found)
-        for address in addresses:
-            pending.add(asyncio.create_task(_connect_one(address)))
-            is_last = address is addresses[-1]
-            while pending:
-                done, pending = await asyncio.wait(
-                    pending, timeout=None if is_last else HAPPY_EYEBALLS, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    if task.exception() is None:
-                        return task.result()
-                    failed = task.exception()
-                    error = failed if isinstance(failed, Exception) else error
-                if not is_last:
-                    break
-        raise OpenError(kind, f"{where}: {reason(error)}") from None
+        while winner is None and (addresses or pending):
+            if addresses:
+                tries.append(asyncio.create_task(_connect_one(addresses.pop(0))))
+                pending.add(tries[-1])
+            done, pending = await asyncio.wait(
+                pending, timeout=HAPPY_EYEBALLS if addresses else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            winner = next((one for one in done if one.exception() is None), None)
     finally:
-        for task in pending:
-            task.cancel()
-        for result in await asyncio.gather(*pending, return_exceptions=True):
-            if isinstance(result, socket.socket):
-                result.close()
+        for one in pending:
+            one.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
+        for one in tries:
+            if one is not winner and not one.cancelled() and one.exception() is None:
+                one.result().close()
+    if winner is None:
+        raise OpenError(kind, f"{where}: {reason(tries[-1].exception() or OSError('no address'))}")
+    return winner.result()
 
 
 def _interleaved(found: Sequence[_Address]) -> list[_Address]:
