@@ -37,7 +37,7 @@ class DemoProvider:
     pace: float = 0.02
     slowness: float = 2.0
 
-    def connect(self, peer: str = "") -> "DemoConnection":
+    def connect(self, peer: object = None) -> "DemoConnection":
         """Begin with a client that has just connected; who it is makes no difference."""
         return DemoConnection(self.pace, self.slowness)
 
@@ -86,10 +86,7 @@ class DemoConnection:
             return self._close()
         if self._is_answering():
             self._held += len(data)
-        try:
-            self._http.receive_data(data)
-        except h11.RemoteProtocolError:  # bytes after the end of a connection that is to be closed
-            return []
+        self._http.receive_data(data)
         return self._go_on(now)
 
     def handle_timer(self, now: float) -> list[Effect]:
@@ -209,9 +206,8 @@ class DemoConnection:
         pieces = (reply.events if reply.body is None else (reply.body,)) if with_body else ()
         if reply.ending is Ending.CUT and reply.body is not None:
             return [out[0] + reply.body[: len(reply.body) // 2]]
-        for number, piece in enumerate(pieces):
-            data = self._http.send(h11.Data(data=piece)) or b""
-            out = [out[0] + data] if number == 0 else [*out, data]
+        out += [self._http.send(h11.Data(data=piece)) or b"" for piece in pieces]
+        out[:2] = [b"".join(out[:2])]
         if reply.ending is Ending.COMPLETE:
             out[-1] += self._http.send(h11.EndOfMessage()) or b""
         return out

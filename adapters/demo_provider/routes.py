@@ -42,8 +42,7 @@ class Operation:
 
     Attributes:
         dialect: Whose errors and headers it has.
-        run: Answers a body; the model and the request's head come along.
-        streams: Whether the request asks for a stream.
+        run: Answers a body; raises BadQuestion when it cannot.
 
     """
 

@@ -46,6 +46,13 @@ def test_fits(schema: Any, value: Any) -> None:
     assert example(schema) == value
 
 
+def test_a_list_in_a_circle_ends() -> None:
+    """With an empty list."""
+    assert "[]" in str(
+        example({"$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"})
+    )
+
+
 def test_a_circle_ends() -> None:
     """A required one as late as it must, another as soon as it can."""
     tree = {"type": "object", "properties": {"child": {"$ref": "#"}}, "required": ["child"]}

@@ -16,84 +16,16 @@ GEMINI = "/v1beta/models/demo:"
 PATHS = [*routes.POSTS, *(GEMINI + method for method in routes.GEMINI_METHODS)]
 
 # Names the dialects read, so that what is drawn gets past the first check.
-NAMES = st.sampled_from(
-    [
-        "model",
-        "messages",
-        "role",
-        "content",
-        "type",
-        "text",
-        "input",
-        "tools",
-        "function",
-        "name",
-        "parameters",
-        "properties",
-        "required",
-        "enum",
-        "tool_choice",
-        "user",
-        "assistant",
-        "tool",
-        "image_url",
-        "url",
-        "source",
-        "data",
-        "base64",
-        "media_type",
-        "contents",
-        "parts",
-        "inlineData",
-        "functionResponse",
-        "response",
-        "functionDeclarations",
-        "stop",
-        "n",
-        "stream",
-        "max_tokens",
-        "response_format",
-        "json_schema",
-        "schema",
-        "json_object",
-        "text",
-        "format",
-        "thinking",
-        "enabled",
-        "reasoning",
-        "effort",
-        "output",
-        "function_call_output",
-        "tool_result",
-        "tool_use_id",
-        "image",
-        "document",
-        "generationConfig",
-        "stopSequences",
-        "thinkingConfig",
-        "requests",
-        "dimensions",
-        "prompt",
-        "object",
-        "array",
-        "string",
-        "integer",
-        "minimum",
-        "maximum",
-        "items",
-        "$ref",
-        "anyOf",
-        "allOf",
-        "custom",
-        "namespace",
-        "input_schema",
-        "output_config",
-        "toolConfig",
-        "functionCallingConfig",
-        "parallel",
-        "#/properties",
-    ]
-)
+WORDS = """
+    model messages role content type text input tools function name parameters properties required enum
+    tool_choice user assistant tool image_url url source data base64 media_type contents parts inlineData
+    functionResponse response functionDeclarations stop n stream max_tokens response_format json_schema schema
+    json_object text format thinking enabled reasoning effort output function_call_output tool_result
+    tool_use_id image document generationConfig stopSequences thinkingConfig requests dimensions prompt object
+    array string integer minimum maximum items $ref anyOf allOf custom namespace input_schema output_config
+    toolConfig functionCallingConfig parallel #/properties
+"""
+NAMES = st.sampled_from(WORDS.split())
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | NAMES | st.text(max_size=5)
 JSON = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=20
@@ -211,3 +143,92 @@ def test_unknown_addresses_speak_the_dialect_of_who_asks() -> None:
     assert error_of(run("/v1beta/nothing", b""))["status"] == "NOT_FOUND"
     assert error_of(run("/v1/models/a:nothing?key=x", b""))["status"] == "NOT_FOUND"
     assert run("/v1/messages", b"", "GET").status == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "param"),
+    [
+        ("/v1/chat/completions", {"model": ""}, "model"),
+        ("/v1/chat/completions", {"messages": ["x"]}, "messages[0].role"),
+        ("/v1/completions", {"model": 1}, "model"),
+        ("/v1/completions", {"prompt": {}}, "prompt"),
+        ("/v1/embeddings", {"dimensions": 0}, "dimensions"),
+        ("/v1/embeddings", {"input": [""]}, "input"),
+        ("/v1/responses", {"model": None}, "model"),
+        ("/v1/messages", {"messages": []}, "messages"),
+        ("/v1/messages", {"max_tokens": None}, "max_tokens"),
+        (f"{GEMINI}generateContent", {"contents": []}, "contents"),
+        (f"{GEMINI}embedContent", {"content": "x"}, "content"),
+        (f"{GEMINI}batchEmbedContents", {"requests": []}, "requests"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_missing_is_named(path: str, wrong: dict[str, Any], param: str) -> None:
+    """In the body of the error, wherever its dialect has a place for it."""
+    reply = run(path, GOOD | wrong)
+    assert reply.status == 400
+    assert param in (reply.body or b"").decode()
+
+
+def said(path: str, **more: Any) -> str:
+    """The body of the answer, as text."""
+    reply = run(path, GOOD | more)
+    assert reply.status == 200
+    return (reply.body or b"").decode()
+
+
+def test_free_text_tools() -> None:
+    """They are called with the user's words, and only there where they exist."""
+    tool = {"type": "custom", "custom": {"name": "shell"}}
+    assert '"custom":{"name":"shell","input":"hello there"}' in said("/v1/chat/completions", tools=[tool])
+    assert '"tool_calls"' not in said("/v1/chat/completions", tools=[{"type": "custom"}])
+
+
+def test_tools_forbidden_or_foreign_are_not_called() -> None:
+    """In the three dialects that say so in three ways."""
+    tool: dict[str, Any] = {"type": "function", "name": "f", "parameters": {}}
+    assert "function_call" not in said("/v1/responses", tools=[tool], tool_choice="none").replace('"tools"', "")
+    assert '"output":[{"id":"msg_' in said("/v1/responses", tools=[{"type": "web_search"}])
+    declared = [{"functionDeclarations": [{"name": "f"}]}]
+    assert '"functionCall"' in said(f"{GEMINI}generateContent", tools=declared)
+    config = {"function_calling_config": {"mode": "none"}}
+    assert '"functionCall"' not in said(f"{GEMINI}generateContent", tools=declared, tool_config=config)
+
+
+def test_files_of_every_kind() -> None:
+    """By id, as bare base64, as text in blocks, beside a tool's result."""
+    parts: list[dict[str, Any]] = [
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "file": {"file_data": "QUI="}},
+    ]
+    assert "octet-stream, at file-1; application/octet-stream, 2 bytes" in said(
+        "/v1/chat/completions", messages=[{"role": "user", "content": parts}]
+    )
+    parts = [
+        {"type": "input_file", "file_url": "https://example.com/a"},
+        {"type": "input_file", "file_data": "data:text/csv;base64,QQ=="},
+        {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}},
+        {"type": "input_image", "file_id": "file-2"},
+    ]
+    described = said("/v1/responses", input=[{"role": "user", "content": parts}])
+    for part in ("at https://example.com/a; text/csv, 1 byte", "audio/mp3, 3 bytes", "at file-2"):
+        assert part in described
+    block = {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "abc"}]}}
+    assert "text/plain, 3 bytes" in said("/v1/messages", messages=[{"role": "user", "content": [block]}])
+    answered = [
+        {"functionResponse": {"name": "f", "response": {"temperature": 3}}},
+        {"inlineData": {"mimeType": "image/png", "data": "QQ"}},
+    ]
+    assert 'Tool result 1: {\\"temperature\\":3} with 1 image (image/png, 1 byte)' in said(
+        f"{GEMINI}generateContent", contents={"parts": answered}
+    )
+
+
+def test_counts_what_comes_as_text() -> None:
+    """Proto JSON writes large integers as strings."""
+    assert '"finishReason":"MAX_TOKENS"' in said(
+        f"{GEMINI}generateContent", generation_config={"max_output_tokens": "2"}
+    )
+    assert '"totalTokens":2' in said(
+        f"{GEMINI}countTokens", contents=None, generateContentRequest={"contents": GOOD["contents"]}
+    )

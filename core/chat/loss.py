@@ -1,0 +1,108 @@
+"""What a translation could not carry over, said aloud.
+
+A part of a request that the target dialect cannot say is a `Loss`: it goes to the journal, to the response header
+``x-dragoman-loss`` and, under strict translation, becomes an error. What would change the meaning if left out is no loss but
+`Untranslatable` at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import attrs
+
+Kind = Literal["dropped", "changed"]
+
+
+@attrs.frozen
+class Loss:
+    """One thing that did not arrive as it was.
+
+    Attributes:
+        path: Where, in the hub's words: ``seed``, ``messages[2].content[0]``, ``answer.blocks[1]``; for fields only the source
+            dialect knows, the field's own name.
+        kind: ``dropped``: nothing of it arrived; ``changed``: something else arrived in its place.
+        detail: A sentence: what happened and why. No content of the conversation.
+
+    """
+
+    path: str
+    kind: Kind
+    detail: str
+
+
+def dropped(path: str, detail: str) -> Loss:
+    """Nothing of it arrived."""
+    return Loss(path, "dropped", detail)
+
+
+def changed(path: str, detail: str) -> Loss:
+    """Something else arrived in its place."""
+    return Loss(path, "changed", detail)
+
+
+class _Message(Protocol):
+    @property
+    def content(self) -> Sequence[Any]: ...
+
+
+class Losses:
+    """Collects the losses of one translation and knows where each block of the request stood.
+
+    Args:
+        messages: The request's messages, in their original places: blocks are recognised by identity, so that a conversation
+            put into another shape still names the client's own places.
+
+    """
+
+    def __init__(self, messages: Iterable[_Message] = ()) -> None:
+        self.found: list[Loss] = []
+        self._at: dict[object, str] = {}
+        for m, message in enumerate(messages):
+            for n, block in enumerate(message.content):
+                path = f"messages[{m}].content[{n}]"
+                self._at[id(block)] = path
+                if (call_id := getattr(block, "call_id", None)) is not None:
+                    self._at.setdefault(call_id, path)  # results get their name filled in: another identity
+
+    def at(self, block: object) -> str:
+        """The path of a block."""
+        return self._at.get(id(block)) or self._at.get(getattr(block, "call_id", ""), "messages")
+
+    def dropped(self, path: str, detail: str) -> None:
+        """Note that nothing of it arrived."""
+        self.found.append(Loss(path, "dropped", detail))
+
+    def changed(self, path: str, detail: str) -> None:
+        """Note that something else arrived in its place."""
+        self.found.append(Loss(path, "changed", detail))
+
+    def unsaid(self, node: object, names: Iterable[str], dialect: str, prefix: str = "") -> None:
+        """Note every attribute in `names` that `node` sets and `dialect` has no word for."""
+        for name in names:
+            if getattr(node, name) not in (None, (), ""):
+                self.dropped(prefix + name, f"{dialect} cannot say it")
+
+
+@attrs.frozen
+class Extras:
+    """Fields of one node that only their own dialect understands; put back when the node returns to that dialect.
+
+    Attributes:
+        dialect: Whose words they are.
+        fields: Name to JSON value, as they came.
+
+    """
+
+    dialect: str
+    fields: Mapping[str, Any]
+
+
+def extras_of(dialect: str, node: Mapping[str, Any], known: frozenset[str]) -> Extras | None:
+    """Keep the fields of `node` that are not `known`; None when there are none."""
+    rest = {key: value for key, value in node.items() if key not in known}
+    return Extras(dialect, rest) if rest else None
+
+
+def fields_for(dialect: str, extras: Extras | None) -> Mapping[str, Any]:
+    """The fields to put back when a node is written in `dialect`; empty for every other dialect."""
+    return extras.fields if extras is not None and extras.dialect == dialect else {}

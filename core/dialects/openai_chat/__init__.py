@@ -1,0 +1,30 @@
+"""OpenAI Chat Completions, and the many servers that speak it.
+
+Lives here: its requests, answers, streams and errors. May not live here: other dialects, addresses, headers.
+"""
+
+from dragoman.core.dialects.dialect import Dialect
+from dragoman.core.dialects.openai_chat.answer import build_answer, parse_answer
+from dragoman.core.dialects.openai_chat.errors import build_error, classify_error
+from dragoman.core.dialects.openai_chat.request import TOOL_NAMES, build_request, parse_request
+from dragoman.core.dialects.openai_chat.stream import Reader
+from dragoman.core.dialects.openai_chat.stream_writer import Writer
+
+OPENAI_CHAT = Dialect(
+    name="openai_chat",
+    provider="openai",
+    tool_names=TOOL_NAMES,
+    has_custom_tools=True,
+    has_namespaces=False,
+    parse_request=parse_request,
+    build_request=build_request,
+    parse_answer=parse_answer,
+    build_answer=build_answer,
+    reader=Reader,
+    writer=Writer,
+    keepalive=b": keep-alive\n\n",
+    classify_error=classify_error,
+    build_error=build_error,
+)
+
+__all__ = ["OPENAI_CHAT"]
