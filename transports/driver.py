@@ -103,6 +103,25 @@ class ClientLink(Protocol):
         ...
 
 
+class Nobody:
+    """The client of a job: there is none."""
+
+    is_backed_up = False
+    unsent = 0
+
+    def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def finish(self) -> None:
+        """Nobody is waited for."""
+
+    def close(self) -> None:
+        """Nobody is there to be closed."""
+
+    def wake(self) -> None:
+        """Nobody speaks."""
+
+
 class UpstreamHandle(Protocol):
     """An upstream connection, open or being opened. None of its methods calls the driver back before it returns."""
 
@@ -330,8 +349,8 @@ class Driver:
     def _fail(self, error: Exception) -> None:
         """End this connection and no other."""
         self._is_closing = True
-        self.client.close()
         self._on_error(error)
+        self.client.close()
 
     def _perform(self, effects: list[Effect]) -> None:
         """Perform in order, writes that follow each other as one; what opening an upstream leads to joins the end of the list."""

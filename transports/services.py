@@ -45,6 +45,7 @@ class Settings:
         upstream_idle: Idle to one origin, at most.
         upstream_idle_seconds: How long an idle one is kept.
         drain_seconds: How long running exchanges may take to end when the server stops.
+        jobs: Connections without a client, for what the core does on behalf of nobody.
         on_ready: Called once, when everything listens.
         on_error: Receives what nobody expected of one connection; that connection is closed, the others live on.
 
@@ -55,5 +56,6 @@ class Settings:
     upstream_idle: int = 128
     upstream_idle_seconds: float = 55.0
     drain_seconds: float = 30.0
+    jobs: Sequence[Connection] = ()
     on_ready: Callable[[], None] = lambda: None
     on_error: Callable[[Exception], None] = lambda error: None

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dragoman.transports.driver import Driver
+from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
@@ -156,6 +156,7 @@ class Server:
         acceptors = [Acceptor(service, functools.partial(self._take, service)) for service in self._services]
         expiring = asyncio.create_task(self._expire())
         self._tasks.add(expiring)
+        jobs = [self._begin_job(job) for job in self._settings.jobs]
         try:
             for acceptor in acceptors:
                 acceptor.start()
@@ -167,6 +168,9 @@ class Server:
             for service in self._services:
                 for listener in service.listeners:
                     close_listener(listener)
+        for job in jobs:
+            job.abort()
+            job.closed()
         await self._end()
         for task in self._tasks:
             task.cancel()
@@ -175,6 +179,11 @@ class Server:
         if self._timer is not None:
             self._timer.cancel()
         await _settle()
+
+    def _begin_job(self, job: Connection) -> Driver:
+        driver = Driver(job, Nobody(), self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver.start()
+        return driver
 
     async def _end(self) -> None:
         """Let running exchanges end, then end those that have not."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
-from dragoman.transports.driver import Driver
+from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.links import Link, shake_hands
 from dragoman.transports.on_trio.upstream import TrioUpstreams
@@ -71,6 +71,7 @@ class Server:
             self._upstreams = TrioUpstreams(self._nursery, self._settings)
             self._nursery.start_soon(self._keep_time)
             self._nursery.start_soon(self._expire)
+            jobs = [self._begin_job(job) for job in self._settings.jobs]
             try:
                 async with trio.open_nursery() as acceptors:
                     for service in self._services:
@@ -84,9 +85,17 @@ class Server:
                 for service in self._services:
                     for listener in service.listeners:
                         close_listener(listener)
+            for job in jobs:
+                job.abort()
+                job.closed()
             await self._end()
             self._upstreams.pool.close()
             self._nursery.cancel_scope.cancel()
+
+    def _begin_job(self, job: Connection) -> Driver:
+        driver = Driver(job, Nobody(), self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver.start()
+        return driver
 
     async def _end(self) -> None:
         """Let running exchanges end, then end those that have not."""
