@@ -261,10 +261,22 @@ class Lane:
                 self.readmit(seat)
 
         def judge(seat: Seat) -> int:
-            if tried and seat.offer in tried:
+            member, offer = seat.member, seat.offer
+            if tried and offer in tried:
                 return SKIP
-            if shunned and seat.member.provider in shunned:
+            if shunned and member.provider in shunned:
                 return SKIP
+            # The common case first, in one condition: a pick under `least-busy` asks this several times.
+            standing, quota = offer.standing, member.quota
+            if (
+                member.standing.blocked_until <= now
+                and (standing is None or standing.blocked_until <= now)
+                and member.in_flight < member.limit
+                and offer.reserved_until <= now
+                and not quota.windows
+                and not quota.reported
+            ):
+                return TAKE
             until = blocked_until(seat, now)
             if until > now:
                 self._park(seat, until)

@@ -7,7 +7,7 @@ weighted-round-robin   stride scheduling (Waldspurger and Weihl 1995): each seat
                        are always ready, |picks/weight - picks/weight| is at most the greater of 1/weight. Shares come as evenly as with the
                        "smooth" form, without adding to every weight at each pick.
 fill-first             the first in the configuration; a heap, for those who come back.
-least-busy             the fewest attempts in flight, of 8 neighbours at a drawn place. All of them, if they are not more. Looking at a
+least-busy             the fewest attempts in flight, of 4 neighbours at a drawn place; of all, if they are not more than 8. Looking at a
                        few drawn ones is nearly as good as looking at all, and does not send everybody to the same one (Mitzenmacher 2001).
 lowest-latency         the same with (seconds to the first byte) x (attempts in flight + 1); who was never asked comes first.
 """
@@ -20,7 +20,8 @@ from typing import Final
 
 from dragoman.core.credentials.lane import DROP, TAKE, Judge, Order, Seat
 
-_LOOKED_AT: Final = 8
+_SAMPLE: Final = 4
+_ALL: Final = 8
 
 
 class RoundRobin:
@@ -126,9 +127,9 @@ class Sampled:
         best: Seat | None = None
         least = 0.0
         at = int(draw * len(seats))
-        looked_at = 0
         steps = len(seats)
-        while steps and looked_at < _LOOKED_AT:
+        wanted = steps if steps <= _ALL else _SAMPLE
+        while steps and wanted:
             steps -= 1
             if at >= len(seats):
                 at = 0
@@ -141,7 +142,7 @@ class Sampled:
                 continue
             at += 1
             if verdict == TAKE:
-                looked_at += 1
+                wanted -= 1
                 cost = self._cost(seat)
                 if best is None or cost < least:
                     best, least = seat, cost
