@@ -238,6 +238,10 @@ class Catalog:
         """Who may answer for `name`, or None."""
         return self._routes.get(name) or self._open_route(name)
 
+    def is_listed(self, name: str) -> bool:
+        """Whether `name` is one of `models`."""
+        return name in self._routes
+
     def _open_route(self, name: str) -> Route | None:
         route = self._open_routes.get(name)
         if route is not None:
