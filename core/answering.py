@@ -26,6 +26,7 @@ class Answering:
         error: What failed, for the journal.
         bytes_out: Length of the body sent, framing excluded.
         first_byte_at: Epoch seconds, or None before the first.
+        extra: Further headers of whatever answer it will be.
 
     """
 
@@ -40,12 +41,13 @@ class Answering:
         self.error = ""
         self.bytes_out = 0
         self.first_byte_at: float | None = None
+        self.extra: list[Field] = []
 
     def begin(self, status: int, fields: list[Field], length: int | None, now: float, effects: list[Effect]) -> None:
         """Write the head; `length` None: a stream follows."""
         self.status = status
         self.first_byte_at = now
-        fields = [*fields, (b"x-request-id", self.request_id.encode("ascii"))]
+        fields = [*fields, (b"x-request-id", self.request_id.encode("ascii")), *self.extra]
         if self._cors:
             fields += self.cors_fields()
         effects.append(WriteClient(self._down.start_answer(status, fields, length=length)))

@@ -11,11 +11,13 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
+from dragoman.core.access import ANONYMOUS
 from dragoman.core.answering import Answering
 from dragoman.core.answers import model_card, model_list
 from dragoman.core.chat.fault import TRUNCATED, Fault
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey
+from dragoman.core.credentials.outcome import Kind, Outcome, broken, classify, succeeded
 from dragoman.core.dialects import DIALECTS
 from dragoman.core.downstream import Downstream, Request
 from dragoman.core.effects import (
@@ -27,27 +29,23 @@ from dragoman.core.effects import (
     WriteUpstream,
 )
 from dragoman.core.endpoints import LOCAL, Endpoint, Operation, dialect_of_path, find_endpoint
-from dragoman.core.errors import ClientError, MisuseError, UnknownModel, UpstreamError, WrongMethod
+from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamError, WrongMethod
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
-from dragoman.core.instants import parse_retry_after
 from dragoman.core.journal import Attempt, Journal
 from dragoman.core.lanes import Ask, Flow, Lane, Reply, choose_lane
 from dragoman.core.passthrough import answer_fields, forwarded_fields
 from dragoman.core.request_text import peek_body, peek_request
 from dragoman.core.routing.catalog import Target
+from dragoman.core.routing.plan import Choice, GiveUp, Plan, Wait
 from dragoman.core.thinking import split_suffix
 from dragoman.core.upstream import Upstream
 
 # An answer that is no stream is sent when it is whole, so that a cut one can be an honest error. A larger one goes on as it comes.
 _COLLECTED_LIMIT: Final = 8 * 1024 * 1024
 
-# What another credential or provider may answer better. Request faults (400, 404, 413, 422 ...) would fail there as well.
-_RETRIED: Final = frozenset({401, 402, 403, 408, 429, 500, 502, 503, 504, 529})
 # What a client did wrong, when a provider says so.
 _CLIENT_FAULTS: Final = frozenset({400, 404, 405, 406, 409, 411, 413, 414, 415, 422})
-_FIRST_PAUSE: Final = 0.25  # seconds between two rounds, doubled each time
-_LONGEST_PAUSE: Final = 4.0
 _CLIENT_LEFT: Final = 499  # nginx's status for a client that closed before its answer
 
 
@@ -61,7 +59,7 @@ class State(Enum):
     AWAITING = auto()  #: the request is sent; nothing usable came back yet
     COLLECTING = auto()  #: an answer is arriving that will be sent when it is whole
     STREAMING = auto()  #: an answer is on its way to the client
-    PAUSING = auto()  #: between two rounds of attempts
+    PAUSING = auto()  #: until somebody may be asked again
     DONE = auto()  #: one answer was given (or nobody is left to give it to)
 
 
@@ -75,7 +73,8 @@ class Input(Enum):
     COLLECTED = auto()  #: its answer began, to be sent when whole
     STREAMED = auto()  #: its answer goes to the client from here on
     FAILED = auto()  #: it came to nothing, and nothing of it went to the client
-    PAUSED = auto()  #: the next round may begin later
+    PAUSED = auto()  #: the next attempt may be made later
+    RESUMED = auto()  #: that time has come
     ANSWERED = auto()  #: the client has its answer
     ABANDONED = auto()  #: the client left, or the gateway ends
 
@@ -84,8 +83,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType({
     (State.READY, Input.ATTEMPTED): State.OPENING,
     (State.READY, Input.PAUSED): State.PAUSING,
     (State.READY, Input.ANSWERED): State.DONE,  # a local answer, or an error when nobody is left to try
-    (State.PAUSING, Input.ATTEMPTED): State.OPENING,
-    (State.PAUSING, Input.ANSWERED): State.DONE,  # the time of the whole exchange is over
+    (State.PAUSING, Input.RESUMED): State.READY,
     (State.OPENING, Input.OPENED): State.AWAITING,
     (State.OPENING, Input.FAILED): State.READY,
     (State.AWAITING, Input.ATTEMPTED): State.OPENING,  # a kept connection was dead: once more, on a fresh one
@@ -136,14 +134,14 @@ class Exchange:
         self._out = Answering(
             gateway.config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
         )
-        self._client_key: ClientKey | None = None
+        self._client_key: ClientKey = ANONYMOUS
         self._model = ""
         self._ask: Ask | None = None
-        self._targets: Sequence[Target] = ()
-        self._position = 0  # in _targets, of the attempt in hand
-        self._rounds_left = gateway.config.request_retry
-        self._pause = _FIRST_PAUSE
+        self._plan: Plan | None = None
+        self._refusal: ClientError | None = None  # why the request cannot be said to somebody
         # of the attempt in hand
+        self._target: Target | None = None
+        self._why = ""
         self._attempt = 0
         self._attempt_at = now
         self._is_reused = False
@@ -189,28 +187,21 @@ class Exchange:
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
                 return
-            self._ask = self._read_ask(endpoint)
+            self._ask = self._read_ask(endpoint, now)
         except ClientError as error:
             self.refuse(error, now, effects)
             return
         self._try(now, effects)
 
-    def _read_ask(self, endpoint: Endpoint) -> Ask:
-        """What is asked for, and of whom: a name that nobody has may have reasoning behind it (``model(high)``)."""
-        body = self._request.body
+    def _read_ask(self, endpoint: Endpoint, now: float) -> Ask:
+        """What is asked for, and of whom."""
+        body, config, router = self._request.body, self._gateway.config, self._gateway.router
         peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
         self._model = peek.model
-        find = self._gateway.catalog.find
-        config = self._gateway.config
+        session = router.session(self._request.fields, body, self._client_key)
+        plan = self._plan = router.begin(peek.model, self._client_key, now, session=session)
+        suffix = split_suffix(f"m({plan.suffix.text})")[1] if plan.suffix is not None else None
         as_array = endpoint.streams is True and "alt=sse" not in self._request.query.split("&")
-        name, suffix = split_suffix(peek.model)
-        if suffix is not None:
-            try:
-                self._targets = find(name)
-            except UnknownModel:
-                suffix = None
-        if suffix is None:
-            self._targets = find(peek.model)
         return Ask(endpoint, peek, body, suffix, config.strict_translation, config.debug, as_array)
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
@@ -222,6 +213,8 @@ class Exchange:
             fields.append((b"allow", ", ".join(error.allow).encode()))
         if error.status == 401:
             fields.append((b"www-authenticate", b"Bearer"))
+        if isinstance(error, OverLimit):
+            fields += _retry_fields(error.retry_at, now)
         self._out.fail(
             error.status, error.message, "client", now, effects, code=error.code, param=error.param, fields=fields
         )
@@ -250,33 +243,38 @@ class Exchange:
             case Operation.HEALTH:
                 body = gateway.health(now)
             case Operation.MODELS:
-                body = model_list(dialect, gateway.catalog.models())
+                body = model_list(dialect, gateway.router.models(self._client_key))
             case _:
-                body = model_card(dialect, gateway.catalog.model(endpoint.model))
+                body = model_card(dialect, gateway.router.catalog.model(endpoint.model, self._client_key))
         self._out.whole(200, [(b"content-type", b"application/json")], body, now, effects)
         self._end(now)
 
     # --- attempts ---
 
     def _try(self, now: float, effects: list[Effect]) -> None:
-        """Make an attempt at the target in hand, or at the next that can be asked this at all."""
-        ask = self._ask
-        assert ask is not None  # there is no attempt before the request was read
+        """Make the next attempt there is to make, now or later, or give up."""
+        ask, plan = self._ask, self._plan
+        assert ask is not None and plan is not None  # noqa: PT018 - there is no attempt before the request was read
         while True:
-            try:
-                self._lane = choose_lane(ask, self._targets[self._position])
-                break
-            except ClientError as error:
-                if self._position + 1 < len(self._targets):
-                    self._position += 1
-                elif self._attempts:
-                    self._give_up(now, effects)
+            step = plan.next(now)
+            match step:
+                case Choice():
+                    self._target, self._why, self._attempt_at = step.target, step.reason, now
+                    try:
+                        self._lane = choose_lane(ask, step.target)
+                    except ClientError as error:
+                        self._refusal = error
+                        plan.report(broken(Kind.UNREACHABLE, "the request cannot be said in its dialect"), now)
+                        continue
+                    self._open(now, effects, fresh=False)
                     return
-                else:
-                    self.refuse(error, now, effects)
+                case Wait() if self._refusal is None or self._attempts:
+                    self._receive(Input.PAUSED)
+                    self.deadline = min(step.until, self._ends_by)
                     return
-        self._attempt_at = now
-        self._open(now, effects, fresh=False)
+                case _:
+                    self._give_up(plan.explain(step, now) if isinstance(step, GiveUp) else None, now, effects)
+                    return
 
     def _open(self, now: float, effects: list[Effect], *, fresh: bool) -> None:
         self._receive(Input.ATTEMPTED)
@@ -285,8 +283,9 @@ class Exchange:
         self._flow = None
         self._pieces = []
         self._collected = 0
+        self._tell_attempts(f"{self._provider}/{self._aim.credential}")
         self._wait(now, self._times.connect)
-        effects.append(OpenUpstream(self._attempt, self._targets[self._position].origin, fresh))
+        effects.append(OpenUpstream(self._attempt, self._aim.origin, fresh))
 
     def _wait(self, now: float, seconds: float) -> None:
         """The provider has `seconds` for the next thing; the client, if it is owed a stream, hears something meanwhile."""
@@ -308,7 +307,7 @@ class Exchange:
         self._receive(Input.OPENED)
         self._is_reused = reused
         self._wait(now, self._times.first_byte)
-        target, lane = self._targets[self._position], self._lane
+        target, lane = self._aim, self._lane
         assert lane is not None  # chosen before the connection was asked for
         head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
             target.base_path,
@@ -323,7 +322,14 @@ class Exchange:
         """The connection of an attempt could not be opened."""
         if attempt != self._attempt or self.state is not State.OPENING:
             return
-        self._fail(failure.kind.value, f"could not be reached: {failure.detail}", 502, now, effects)
+        self._fail(
+            failure.kind.value,
+            f"could not be reached: {failure.detail}",
+            502,
+            broken(Kind.UNREACHABLE, failure.detail),
+            now,
+            effects,
+        )
 
     def upstream_sent(self, attempt: int, data: bytes, now: float, effects: list[Effect]) -> None:
         """The provider sent something; nothing: it closed."""
@@ -380,7 +386,13 @@ class Exchange:
             assert self._lane is not None  # chosen before the connection was asked for
             reply = self._lane.error(head, b"".join(self._pieces), now)
             self._leave_upstream(effects)
-            self._note_attempt("status", f"answered {head.status}", head.status, now)
+            self._note_attempt(
+                "status",
+                f"answered {head.status}",
+                head.status,
+                classify(head.status, head.fields, reply.body, now),
+                now,
+            )
             self._break_flow(reply.fault or Fault("internal", f"{self._provider} answered {head.status}"), now, effects)
         return False
 
@@ -392,7 +404,7 @@ class Exchange:
             body, self._pieces = b"".join(self._pieces), []
             self._leave_upstream(effects)
             self._answer_collected(head, body, now, effects)
-        elif self._collected > _COLLECTED_LIMIT and self._targets[self._position].dialect == self._out.dialect:
+        elif self._collected > _COLLECTED_LIMIT and self._aim.dialect == self._out.dialect:
             self._receive(Input.STREAMED)
             body, self._pieces = b"".join(self._pieces), []
             self._out.begin(head.status, answer_fields(head), None, now, effects)
@@ -403,32 +415,40 @@ class Exchange:
         assert lane is not None  # chosen before the connection was asked for
         if head.status < 300:
             if not body and head.status != 204:
-                self._fail("empty", "answered with an empty body", 502, now, effects)
+                self._fail("empty", "answered with an empty body", 502, broken(Kind.CUT, "empty"), now, effects)
                 return
             try:
                 reply = lane.answer(head, body, now)
             except UpstreamError as error:
-                self._fail("garbage", f"answered with something that is no answer: {error.message}", 502, now, effects)
+                what = f"answered with something that is no answer: {error.message}"
+                self._fail("garbage", what, 502, broken(Kind.CUT, "garbage"), now, effects)
                 return
             if reply.fault is None:
                 self._usage = reply.usage
-                self._note_attempt("ok", "", head.status, now)
+                self._note_attempt("ok", "", head.status, self._good(head, now), now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
                 self._end(now)
                 return
+            outcome = self._judge(reply.status, head.fields, body, now)
         else:
             reply = lane.error(head, body, now)
-        self._fail_with(reply, head.status, now, effects)
+            outcome = self._judge(head.status, head.fields, body, now)
+        self._fail_with(reply, outcome, now, effects)
 
-    def _fail_with(self, reply: Reply, status: int, now: float, effects: list[Effect]) -> None:
+    def _judge(self, status: int, fields: Sequence[Field], body: bytes, now: float) -> Outcome:
+        """What an error says about whom. A missing side door says nothing about the model: other requests go through the front."""
+        is_chat = self._ask is not None and self._ask.endpoint.operation is Operation.CHAT
+        kind = None if is_chat or status not in {404, 405, 501} else Kind.REQUEST_FAULT
+        return classify(status, fields, body, now, kind=kind)
+
+    def _good(self, head: ResponseHead, now: float) -> Outcome:
+        tokens = self._usage.total if self._usage is not None else 0
+        return succeeded(head.fields, now, status=head.status, tokens=tokens)
+
+    def _fail_with(self, reply: Reply, outcome: Outcome, now: float, effects: list[Effect]) -> None:
         """The provider answered with an error: ask another if that may help, else it is the client's."""
-        status = reply.status if status < 300 else status
-        what = f"answered {status}"
-        if status in _RETRIED:
-            self._fail("status", what, status, now, effects, reply=reply)
-            return
-        self._note_attempt("status", what, status, now)
-        self._pass_error(reply, now, effects)
+        status = outcome.status or reply.status
+        self._fail("status", f"answered {status}", status, outcome, now, effects, reply=reply)
 
     def _pass_error(self, reply: Reply, now: float, effects: list[Effect]) -> None:
         """A provider's error, in the client's words; between equal dialects byte for byte, for clients match its wording."""
@@ -452,14 +472,17 @@ class Exchange:
             if not out:
                 if is_complete:
                     self._leave_upstream(effects)
-                    self._fail("empty", "ended its stream before it began", 502, now, effects)
+                    what = "ended its stream before it began"
+                    self._fail("empty", what, 502, broken(Kind.CUT, what), now, effects)
                 return
             self._receive(Input.STREAMED)
             self._out.begin(head.status, self._flow_fields, None, now, effects)
+            if not is_complete and self._plan is not None:
+                self._plan.answered(self._good(head, now), now)
         if is_complete:
             self._leave_upstream(effects)
             self._usage = flow.usage if flow is not None else None
-            self._note_attempt("ok", "", head.status, now)
+            self._note_attempt("ok", "", head.status, self._good(head, now), now)
             self._out.finish(out, effects)
             self._end(now)
         elif out:
@@ -473,11 +496,16 @@ class Exchange:
             fields: list[Field] = [(b"content-type", b"application/json")]
             if fault.retry_after is not None:
                 fields.append((b"retry-after", b"%d" % math.ceil(fault.retry_after)))
-            self._fail_with(Reply(status, fields, body, None, fault), status, now, effects)
+            outcome = self._judge(status, [*self._flow_fields, *fields], body, now)
+            self._fail_with(Reply(status, fields, body, None, fault), outcome, now, effects)
             return
         self._usage = flow.usage
-        outcome = "cut" if fault is TRUNCATED else "failed"
-        self._note_attempt(outcome, fault.message, self._up.head.status if self._up.head else None, now)
+        name = "cut" if fault is TRUNCATED else "failed"
+        came_to = broken(Kind.CUT, fault.message)
+        if fault is not TRUNCATED:
+            status, body = DIALECTS[self._out.dialect].build_error(fault)
+            came_to = self._judge(status, (), body, now)
+        self._note_attempt(name, fault.message, self._up.head.status if self._up.head else None, came_to, now)
         self._out.fault, self._out.error = "provider", f"{self._provider}: {fault.message}"
         self._out.finish(out, effects)
         self._end(now)
@@ -486,10 +514,12 @@ class Exchange:
         """The provider broke the protocol, or its answer off."""
         effects.append(CloseUpstream(self._attempt))
         if self.state is State.STREAMING:
-            self._note_attempt("cut", what, self._up.head.status if self._up.head else None, now)
+            status = self._up.head.status if self._up.head else None
+            self._note_attempt("cut", what, status, broken(Kind.CUT, what), now)
             self._break_flow(Fault("truncated", f"{self._provider} {what}."), now, effects)
         else:
-            self._fail("cut" if self._up.has_begun else "closed", what, 502, now, effects)
+            name = "cut" if self._up.has_begun else "closed"
+            self._fail(name, what, 502, broken(Kind.CUT, what), now, effects)
 
     def _break_flow(self, fault: Fault, now: float, effects: list[Effect], *, blame: str = "provider") -> None:
         """End an answer that has begun with an error in the client's dialect."""
@@ -502,42 +532,45 @@ class Exchange:
         self._end(now)
 
     def _fail(
-        self, outcome: str, what: str, status: int, now: float, effects: list[Effect], *, reply: Reply | None = None
+        self,
+        name: str,
+        what: str,
+        status: int,
+        outcome: Outcome,
+        now: float,
+        effects: list[Effect],
+        *,
+        reply: Reply | None = None,
+        is_last: bool = False,
     ) -> None:
-        """The attempt in hand came to nothing: make another, or give up."""
-        self._note_attempt(outcome, what, status if reply else None, now)
+        """The attempt in hand came to nothing: make another, or (also if it must be the last) give up."""
+        self._note_attempt(name, what, status if reply else None, outcome, now)
         self._receive(Input.FAILED)
         self._last_failure = (f"{self._provider} {what}.", status)
         self._last_reply = reply
         self._attempt = 0
-        if self._position + 1 < len(self._targets):
-            self._position += 1
-            self._try(now, effects)
-        elif self._rounds_left > 0 and self._may_come_again(reply, status, now):
-            self._rounds_left -= 1
-            self._position = 0
-            self._receive(Input.PAUSED)
-            pause = self._pause * (1 + self._gateway.draw())
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            self.deadline = min(now + pause, self._ends_by)
+        if is_last:
+            self._give_up(None, now, effects)
         else:
-            self._give_up(now, effects)
+            self._try(now, effects)
 
-    def _may_come_again(self, reply: Reply | None, status: int, now: float) -> bool:
-        """Whether another round may do better: not for a credential that is refused, not before a long Retry-After."""
-        if reply is None:
-            return status != 504
-        retry_after = next((value for name, value in reply.fields if name == b"retry-after"), None)
-        retry_at = parse_retry_after(retry_after.decode("latin-1"), now=now) if retry_after is not None else None
-        return status not in {401, 402} and (retry_at is None or retry_at - now <= _LONGEST_PAUSE)
-
-    def _give_up(self, now: float, effects: list[Effect]) -> None:
+    def _give_up(self, refusal: GiveUp | None, now: float, effects: list[Effect]) -> None:
+        """Nobody is left to ask: what the last one said is the answer, or why nobody could be asked."""
         if self._last_reply is not None:
             self._pass_error(self._last_reply, now, effects)
             return
-        message, status = self._last_failure
-        code = "upstream_timeout" if status == 504 else "upstream_error"
-        self._out.fail(status, message, "provider", now, effects, code=code)
+        if self._refusal is not None and not self._attempts:
+            self.refuse(self._refusal, now, effects)
+            return
+        fields: list[Field] = []
+        if self._attempts or refusal is None:
+            message, status = self._last_failure
+            code = "upstream_timeout" if status == 504 else "upstream_error"
+        else:
+            message, status, code = refusal.message, refusal.status, refusal.code
+            if refusal.retry_at is not None:
+                fields = _retry_fields(refusal.retry_at, now)
+        self._out.fail(status, message, "provider", now, effects, code=code, fields=fields)
         self._end(now)
 
     # --- time ---
@@ -548,8 +581,10 @@ class Exchange:
             return
         over = now >= self._ends_by
         if self.state is State.PAUSING:
+            self._receive(Input.RESUMED)
             if over:
-                self._give_up(now, effects)
+                self._last_failure = self._last_failure if self._attempts else ("Nobody could be asked in time.", 504)
+                self._give_up(None, now, effects)
             else:
                 self._try(now, effects)
             return
@@ -576,7 +611,6 @@ class Exchange:
         """The provider had its time."""
         if over:
             what = f"had not finished after {self._times.exchange:g} seconds"
-            self._rounds_left = 0
         elif self.state is State.OPENING:
             what = f"could not be reached within {self._times.connect:g} seconds"
         elif self._up.has_begun:
@@ -584,13 +618,14 @@ class Exchange:
         else:
             what = f"sent nothing within {self._times.first_byte:g} seconds"
         if self.state is State.STREAMING:
-            self._note_attempt("silent", what, self._up.head.status if self._up.head else None, now)
+            status = self._up.head.status if self._up.head else None
+            self._note_attempt("silent", what, status, broken(Kind.CUT, what), now)
             self._break_flow(Fault("timeout", f"{self._provider} {what}."), now, effects)
             return
-        if over or self.state is not State.OPENING:
-            # It may be answering still: asking another would be paid for twice.
-            self._targets = self._targets[: self._position + 1]
-        self._fail("silent", what, 504, now, effects)
+        # If it was asked, it may be answering still: asking another would be paid for twice.
+        is_asked = self.state is not State.OPENING
+        outcome = broken(Kind.CUT if is_asked else Kind.UNREACHABLE, what)
+        self._fail("silent", what, 504, outcome, now, effects, is_last=over or is_asked)
 
     def abandon(self, now: float, effects: list[Effect]) -> None:
         """The client left: stop whatever is being done for it."""
@@ -598,7 +633,8 @@ class Exchange:
             return
         if self._attempt:
             effects.append(CloseUpstream(self._attempt))
-            self._note_attempt("abandoned", "the client left", self._up.head.status if self._up.head else None, now)
+            status = self._up.head.status if self._up.head else None
+            self._note_attempt("abandoned", "the client left", status, broken(Kind.ABANDONED), now)
         if self._flow is not None:
             self._usage = self._flow.usage
         self._receive(Input.ABANDONED)
@@ -614,7 +650,7 @@ class Exchange:
         message = "The gateway is shutting down; try again."
         if self._attempt:
             effects.append(CloseUpstream(self._attempt))
-            self._note_attempt("abandoned", "the gateway is shutting down", None, now)
+            self._note_attempt("abandoned", "the gateway is shutting down", None, broken(Kind.ABANDONED), now)
         if self.state is State.STREAMING:
             self._break_flow(Fault("overloaded", message), now, effects, blame="gateway")
             return
@@ -625,8 +661,14 @@ class Exchange:
     # --- the end ---
 
     @property
+    def _aim(self) -> Target:
+        """The target of the attempt in hand."""
+        assert self._target is not None  # chosen before anything happened to it
+        return self._target
+
+    @property
     def _provider(self) -> str:
-        return self._targets[self._position].provider
+        return self._aim.provider
 
     def _leave_upstream(self, effects: list[Effect]) -> None:
         """The answer is complete: let the connection go, for others if it is sound."""
@@ -636,8 +678,11 @@ class Exchange:
         self._receive(Input.ANSWERED)
         self._close_journal(now)
 
-    def _note_attempt(self, outcome: str, detail: str, status: int | None, now: float) -> None:
-        target = self._targets[self._position]
+    def _note_attempt(self, name: str, detail: str, status: int | None, outcome: Outcome, now: float) -> None:
+        """The attempt in hand has ended: tell the journal and the pool, once."""
+        if self._plan is not None:
+            self._plan.report(outcome, now)
+        target = self._aim
         self._attempts.append(
             Attempt(
                 len(self._attempts) + 1,
@@ -645,12 +690,22 @@ class Exchange:
                 target.upstream_model,
                 target.credential,
                 status,
-                outcome,
+                name,
                 detail,
                 self._attempt_at,
                 now,
+                self._why,
             )
         )
+        self._tell_attempts()
+
+    def _tell_attempts(self, under_way: str = "") -> None:
+        """The story of the attempts as a header, for a client that asks for it."""
+        if b"x-dragoman-attempts" in self._request.fields:
+            told = [f"{a.provider}/{a.credential} {a.status or a.outcome}" for a in self._attempts]
+            text = ", ".join([*told, under_way] if under_way else told)
+            safe = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
+            self._out.extra = [(b"x-dragoman-attempts", safe.encode("ascii"))]
 
     def _close_journal(self, now: float) -> None:
         self.deadline = math.inf
@@ -662,7 +717,7 @@ class Exchange:
                 method=request.method,
                 path=request.path,
                 dialect=out.dialect,
-                client_key=self._client_key.label if self._client_key is not None else "",
+                client_key=self._client_key.label,
                 model=self._model,
                 status=out.status,
                 fault=out.fault,
@@ -688,6 +743,12 @@ def _request_id(request: Request) -> str:
     if 0 < len(value) <= 128 and value.replace(b"-", b"").replace(b"_", b"").replace(b".", b"").isalnum():
         return value.decode("ascii")
     return ""
+
+
+def _retry_fields(retry_at: float, now: float) -> list[Field]:
+    """When to come again, for every kind of client: whole seconds, and milliseconds."""
+    wait = max(0.0, retry_at - now)
+    return [(b"retry-after", b"%d" % math.ceil(wait)), (b"retry-after-ms", b"%d" % math.ceil(wait * 1000))]
 
 
 def _content_type(fields: Sequence[Field]) -> bytes:

@@ -9,7 +9,7 @@ from dragoman.core.config import Config
 from dragoman.core.endpoints import ENDPOINTS
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
-from dragoman.core.routing.catalog import Catalog
+from dragoman.core.routing.router import Router
 
 
 class Gateway:
@@ -40,9 +40,8 @@ class Gateway:
         self.config = config
         self.heads = HeadReader(config.limits.head)
         self.keys = ClientKeys(config.api_keys, allow_open=config.allow_open)
-        self.catalog = Catalog(config, f"dragoman/{version}")
+        self.router = Router(config, f"dragoman/{version}", draw=draw, now=now)
         self.new_id = new_id
-        self.draw = draw
         self.record = record
         self._version = version
         self._transport = transport

@@ -24,6 +24,7 @@ class Attempt:
         detail: A sentence for the operator; may be empty.
         started_at: Epoch seconds.
         ended_at: Epoch seconds.
+        why: Why this one was chosen.
 
     """
 
@@ -36,6 +37,7 @@ class Attempt:
     detail: str
     started_at: float
     ended_at: float
+    why: str = ""
 
 
 @attrs.frozen

@@ -67,7 +67,7 @@ class ModelListing:
 
     def __init__(self, gateway: Gateway, now: float) -> None:
         self._gateway = gateway
-        self._due = dict.fromkeys(gateway.catalog.open_targets(), now)
+        self._due = dict.fromkeys(gateway.router.catalog.open_targets(), now)
         self._asking: dict[int, _Asking] = {}
         self._attempts = 0
         self._is_over = False
@@ -135,7 +135,7 @@ class ModelListing:
             return []
         names = read_models(b"".join(asking.pieces)) if upstream.head.status == 200 else []
         if names:
-            self._gateway.catalog.learn(asking.target.provider, names)
+            self._gateway.router.catalog.learn(asking.target.provider, names)
             del self._asking[attempt]
             self._due[asking.target] = now + _AGAIN
         else:

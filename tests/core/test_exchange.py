@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.chat.usage import TokenUsage
-from dragoman.core.config import Timeouts
+from dragoman.core.config import ClientKey, Config, Timeouts
 from dragoman.core.effects import FailureKind
 from dragoman.core.errors import MisuseError
 from dragoman.core.exchange import TRANSITIONS, Exchange, Input, State
-from tests.core.conversation import STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
+from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 from tests.strategies import cuts_of
 
 ASK: dict[str, Any] = {"model": "acme-large", "messages": [{"role": "user", "content": "ping"}], "unknown": 1.0}
@@ -100,7 +100,7 @@ def test_cuts_change_nothing(data: st.DataObject) -> None:
     assert talk.journals[0].usage == TokenUsage(input=7, output=3)
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_request_fault_passes_unchanged_and_is_not_retried(status: int) -> None:
     talk = Conversation(config(provider(credentials=2), request_retry=3)).client(post(ASK)).open()
     body = b'{"error": {"message": "prompt is too long"} }'
@@ -109,6 +109,48 @@ def test_a_request_fault_passes_unchanged_and_is_not_retried(status: int) -> Non
     assert (got[0], got[2]) == (status, body)
     assert got[1]["x-dragoman-fault"] == "client"
     assert len(talk.opened) == 1
+
+
+def test_a_model_that_one_credential_has_not_may_be_another_s() -> None:
+    talk = Conversation(config(provider(credentials=2))).client(post(ASK)).open()
+    body = b'{"error": {"code": "model_not_found"} }'
+    talk.upstream(reply(b"{}", status=404)).open().upstream(reply(body, status=404))
+    assert (talk.answer()[0], talk.answer()[2]) == (404, body)
+
+
+def test_a_missing_side_door_says_nothing_about_the_model() -> None:
+    talk = Conversation()
+    talk.client(post({"model": "shared", "input": "a"}, path="/v1/embeddings")).open().upstream(reply({}, status=404))
+    talk.client(post(ASK | {"model": "shared"})).open().upstream(reply(ANSWER))
+    assert [a[0] for a in talk.answers()] == [404, 200]
+
+
+def test_who_was_limited_is_not_asked_before_its_time() -> None:
+    talk = Conversation(config(provider(credentials=2)))
+    talk.client(post(ASK)).open().upstream(reply({}, status=429, headers=(("Retry-After", "60"),)))
+    talk.open().upstream(reply({}, status=429, headers=(("Retry-After", "30"),)))
+    talk.client(post(ASK))
+    _, refused = talk.answers()
+    assert (refused[0], refused[1]["retry-after"]) == (429, "30")
+    assert error_of(refused)["code"] == "all_credentials_cooling"
+    assert len(talk.opened) == 2
+    talk.now += 31
+    talk.client(post(ASK)).open().upstream(reply(ANSWER))
+    assert talk.journals[-1].attempts[0].credential == "acme-1"
+    assert "probe" in talk.journals[-1].attempts[0].why
+
+
+def test_a_client_key_has_its_limits() -> None:
+    limited = Config(
+        providers=(provider(),),
+        api_keys=(ClientKey(KEY, "alice", requests_per_minute=1, models=("acme-large",)),),
+    )
+    talk = Conversation(limited).client(post(ASK)).open().upstream(reply(ANSWER))
+    talk.client(post(ASK)).client(get("/v1/models")).client(post(ASK | {"model": "shared"}))
+    _, over, listed, denied = talk.answers("POST", "POST", "GET", "POST")
+    assert (over[0], int(over[1]["retry-after"]) > 0) == (429, True)
+    assert [m["id"] for m in json.loads(listed[2])["data"]] == ["acme-large"]
+    assert denied[0] == 403
 
 
 def test_the_next_credential_is_tried_and_the_last_error_passes() -> None:
@@ -545,3 +587,10 @@ def test_whatever_happens_there_is_one_answer_and_one_record(steps: list[str]) -
     begun = talk.to_client.count(b"HTTP/1.1 ")
     assert begun <= len(talk.journals) <= max(requests, 1)
     assert b"secret" not in talk.to_client
+
+
+def test_the_story_of_the_attempts_is_told_when_asked_for() -> None:
+    talk = Conversation(config(provider(credentials=2)))
+    talk.client(post(ASK, headers=(("x-dragoman-attempts", "1"),))).open().upstream(reply({}, status=500))
+    talk.open().upstream(reply(ANSWER))
+    assert talk.answer()[1]["x-dragoman-attempts"] == "acme/acme-0 500, acme/acme-1 200"

@@ -79,7 +79,7 @@ def test_an_answer_that_ends_by_closing_counts() -> None:
     listing.upstream_opened(1, 0.0)
     listing.upstream_sent(1, b'HTTP/1.1 200 OK\r\n\r\n{"data":[{"id":"a"}]}', 0.0)
     assert listing.upstream_sent(1, b"", 0.0) == [CloseUpstream(1)]
-    assert [card.id for card in talk.gateway.catalog.models()] == ["acme/a"]
+    assert [card.id for card in talk.gateway.router.catalog.models()] == ["acme/a"]
 
 
 def test_it_stops() -> None:
