@@ -327,7 +327,7 @@ class StreamTranslator:
         if deltas and isinstance(deltas[-1], StreamFailed):
             self.fault = deltas[-1].fault
             return self._writer.write(deltas[-1:]) if self.has_begun else b""
-        if not self.has_begun and self.fault is not None:
+        if self.fault is not None and not self.has_begun:
             return b""
         self.has_begun = True
         return self._whole.rest()

@@ -57,7 +57,8 @@ class Losses:
     def __init__(self, messages: Iterable[_Message] = ()) -> None:
         self.found: list[Loss] = []
         self._at: dict[object, str] = {}
-        for m, message in enumerate(messages):
+        self._kept = tuple(messages)  # or an identity could be somebody else's by and by
+        for m, message in enumerate(self._kept):
             for n, block in enumerate(message.content):
                 path = f"messages[{m}].content[{n}]"
                 self._at[id(block)] = path

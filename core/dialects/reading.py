@@ -204,4 +204,8 @@ def error_message(error: Mapping[str, Any], body: bytes, status: int) -> str:
     plain = body[:200].decode("utf-8", "replace").strip()
     if plain and not plain.startswith(("<", "{", "[")):
         return plain
-    return f"the provider answered with status {status} and no message"
+    return (
+        f"the provider answered with status {status} and no message"
+        if status
+        else "the provider failed and said no more"
+    )
