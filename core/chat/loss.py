@@ -100,8 +100,9 @@ class Extras:
 
 def extras_of(dialect: str, node: Mapping[str, Any], known: frozenset[str]) -> Extras | None:
     """Keep the fields of `node` that are not `known`; None when there are none."""
-    rest = {key: value for key, value in node.items() if key not in known}
-    return Extras(dialect, rest) if rest else None
+    if node.keys() <= known:
+        return None
+    return Extras(dialect, {key: value for key, value in node.items() if key not in known})
 
 
 def fields_for(dialect: str, extras: Extras | None) -> Mapping[str, Any]:

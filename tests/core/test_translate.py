@@ -152,6 +152,7 @@ def test_what_was_asked_arrives(source: str, target: str, data: st.DataObject) -
     done = translate_request(body, source, target, path_model="a-model")
     check_request(target, done.body)
     got, _ = DIALECTS[target].parse_request(done.body, model="a-model")
+    assert done.request is not None
     assert _calls(got) == _calls(done.request)
     assert _results(got) == _results(done.request)
     everything = _everything(got)
@@ -319,6 +320,7 @@ def test_json_that_few_can_read_is_renamed_too() -> None:
 
 def test_a_body_without_a_model_stays() -> None:
     assert replace_model(b'{"contents": []}', "b") == b'{"contents": []}'
+    assert replace_model(b'{"model": "a"}', None) == b'{"model": "a"}'
     with pytest.raises(BadRequest):
         replace_model(b"[]", "b")
 
@@ -343,6 +345,7 @@ def test_a_suffix_overrides_the_body_even_between_equal_dialects() -> None:
     assert json.loads(done.body)["reasoning_effort"] == "high"
     assert json.loads(done.body)["unknown"] == 1
     assert done.asked == done.applied == Thinking("level", level="high", show="auto")
+    assert translate_request(body, "openai_chat", "openai_chat").body == body
 
 
 def test_thinking_is_fitted_to_the_model() -> None:
