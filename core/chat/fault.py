@@ -136,7 +136,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             continue
         if math.isfinite(seconds):
             return max(0.0, seconds)
-    date = parse_http_date(headers.get("retry-after", ""))
+    date = parse_http_date(headers.get("retry-after", "").strip())
     return None if date is None else max(0.0, date - now)
 
 
