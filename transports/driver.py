@@ -330,8 +330,8 @@ class Driver:
     def _fail(self, error: Exception) -> None:
         """End this connection and no other."""
         self._is_closing = True
-        self.client.close()
         self._on_error(error)
+        self.client.close()
 
     def _perform(self, effects: list[Effect]) -> None:
         """Perform in order, writes that follow each other as one; what opening an upstream leads to joins the end of the list."""
