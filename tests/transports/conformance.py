@@ -249,7 +249,7 @@ class Conformance:
 
     def test_later_deadline_is_later(self) -> None:
         """A deadline of another connection does not disturb it."""
-        seconds = iter([0.3, 0.05])
+        seconds = iter([0.5, 0.05])
         with peer(listen_only) as upstream:
             origin = origin_of(upstream)
             with self.serve(connect=lambda notes: LineProxy(origin, notes, next(seconds))) as served:
@@ -258,9 +258,9 @@ class Conformance:
                     slow.sendall(b"1\n")
                     fast.sendall(b"2\n")
                     assert read_to_end(fast) == b"too late\n"
-                    assert time.monotonic() - began < 0.25
+                    assert time.monotonic() - began < 0.5
                     assert read_to_end(slow) == b"too late\n"
-                    assert 0.3 <= time.monotonic() - began < 0.9
+                    assert 0.5 <= time.monotonic() - began < 1.5
                 assert served.errors == []
 
     def test_bug_ends_one_connection(self) -> None:
@@ -319,6 +319,22 @@ class Conformance:
                 first.close()
                 third.settimeout(PATIENCE)
                 assert read_until(third, b"end\n") == b"3\nend\n"
+
+    def test_limit_of_clients_over_several_listeners(self) -> None:
+        """The place that is given back goes to whoever waits, at whichever address."""
+        listeners = [*listen_tcp("127.0.0.1", 0), *listen_tcp("127.0.0.1", 0)]
+        with self.serve(limit=1, listeners=listeners) as served, contextlib.ExitStack() as stack:
+            first = stack.enter_context(served.dial())
+            first.sendall(b"1\n")
+            read_until(first, b"end\n")
+            others = [stack.enter_context(socket.create_connection(one.getsockname(), PATIENCE)) for one in listeners]
+            time.sleep(0.05)
+            first.close()
+            for other in others:  # whichever of them has it, it gives it to the other
+                other.sendall(b"bye\n")
+            for other in others:
+                assert read_to_end(other) == b"bye\nend\n"
+                other.close()
 
     def test_no_sockets_left(self) -> None:
         """Accepting fails for a while; then it goes on."""
@@ -584,17 +600,19 @@ class Conformance:
 
     def test_answer_before_the_end_of_the_request(self) -> None:
         """The rest of the request is still unsent: it would be the beginning of the next one, so the connection goes."""
+        go_on = threading.Event()
 
         def interrupt(sock: socket.socket) -> None:
-            sock.recv(1)
-            time.sleep(0.2)
+            assert go_on.wait(PATIENCE)
             sock.sendall(b"end\n")
             read_to_end(sock)
 
         with peer(interrupt) as upstream, self.serve(origin_of(upstream)) as served, served.dial() as client:
-            client.settimeout(0.1)
-            with contextlib.suppress(TimeoutError):
-                client.sendall(b"x" * FLOOD)
+            client.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):  # when nothing moves any more
+                while True:
+                    client.send(b"x" * 65536)
+            go_on.set()
             client.settimeout(PATIENCE)
             assert client.recv(100) == b"end\n"
             upstream.wait_until_left()
