@@ -14,6 +14,7 @@ LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach th
 HANDSHAKE: Final = 10.0  # seconds a client may take to bring up TLS
 PAUSE: Final = 0.1  # seconds to wait when the system has no sockets left
 SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ACCEPTS: Final = 100  # clients taken in one turn of the loop: one alone would make a crowd wait for a turn each
 HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address is tried beside a slow one (RFC 8305, section 5)
 
 

@@ -12,7 +12,7 @@ from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
-from dragoman.transports.services import HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.timers import Timers
 
 
@@ -108,19 +108,20 @@ class Acceptor:
                 self._loop.remove_reader(listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        if not self._is_accepting:  # paused by another listener in this very turn of the loop
-            return
-        try:
-            sock, address = listener.accept()
-        except OSError as error:  # the client has left already, or another process was faster
-            if error.errno in SCARCE:
+        for _ in range(ACCEPTS):
+            if not self._is_accepting:  # no place is left, or another listener took the last one in this very turn
+                return
+            try:
+                sock, address = listener.accept()
+            except OSError as error:  # none is left, or it has left already
+                if error.errno in SCARCE:
+                    self._pause()
+                    self._loop.call_later(PAUSE, self.start)
+                return
+            self._free -= 1
+            if not self._free:
                 self._pause()
-                self._loop.call_later(PAUSE, self.start)
-            return
-        self._free -= 1
-        if not self._free:
-            self._pause()
-        self._take(sock, address[0] if isinstance(address, tuple) else "unix", self._client_is_gone)
+            self._take(sock, address[0] if isinstance(address, tuple) else "unix", self._client_is_gone)
 
 
 class Server:

@@ -11,7 +11,7 @@ from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.links import Link, shake_hands
 from dragoman.transports.on_trio.upstream import TrioUpstreams
-from dragoman.transports.services import HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.timers import Timers
 from dragoman.transports.tls import TLSPipe
 
@@ -36,6 +36,33 @@ class ClientLink(Link):
     def caught_up(self) -> None:
         """The client takes more."""
         self.driver.client_caught_up()
+
+
+class Places:
+    """How many more clients a service may have; the others wait in the listen queue.
+
+    Not `trio.CapacityLimiter`, which takes a turn of the loop for each, free or not.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._given_back = trio.Event()
+
+    async def until_free(self) -> None:
+        """Wait until there is a place."""
+        while self._free <= 0:
+            if self._given_back.is_set():  # several listeners may wait for the same one
+                self._given_back = trio.Event()
+            await self._given_back.wait()
+
+    def take(self) -> None:
+        """Take one."""
+        self._free -= 1
+
+    def give_back(self) -> None:
+        """Give one back."""
+        self._free += 1
+        self._given_back.set()
 
 
 class Server:
@@ -75,7 +102,7 @@ class Server:
             try:
                 async with trio.open_nursery() as acceptors:
                     for service in self._services:
-                        places = trio.CapacityLimiter(service.limit)
+                        places = Places(service.limit)
                         for listener in service.listeners:
                             acceptors.start_soon(self._accept, service, places, listener)
                     self._settings.on_ready()
@@ -118,24 +145,22 @@ class Server:
         await self._aborted.wait()
         scope.cancel()
 
-    async def _accept(self, service: Service, places: trio.CapacityLimiter, listener: socket.socket) -> None:
+    async def _accept(self, service: Service, places: "Places", listener: socket.socket) -> None:
         while True:
             await trio.lowlevel.wait_readable(listener)
-            place = object()
-            await places.acquire_on_behalf_of(place)  # when there is none, clients wait in the listen queue
-            try:
-                sock, address = listener.accept()
-            except OSError as error:  # the client has left already, or another process was faster
-                places.release_on_behalf_of(place)
-                if error.errno in SCARCE:
-                    await trio.sleep(PAUSE)
-                continue
-            peer = address[0] if isinstance(address, tuple) else "unix"
-            self._nursery.start_soon(self._serve, service, places, place, sock, peer)
+            for _ in range(ACCEPTS):
+                await places.until_free()
+                try:
+                    sock, address = listener.accept()
+                except OSError as error:  # none is left, or it has left already
+                    if error.errno in SCARCE:
+                        await trio.sleep(PAUSE)
+                    break
+                places.take()
+                peer = address[0] if isinstance(address, tuple) else "unix"
+                self._nursery.start_soon(self._serve, service, places, sock, peer)
 
-    async def _serve(
-        self, service: Service, places: trio.CapacityLimiter, place: object, sock: socket.socket, peer: str
-    ) -> None:
+    async def _serve(self, service: Service, places: "Places", sock: socket.socket, peer: str) -> None:
         """One client connection, to its end."""
         try:
             sock.setblocking(False)
@@ -153,7 +178,7 @@ class Server:
             self._settings.on_error(error)
         finally:
             sock.close()
-            places.release_on_behalf_of(place)
+            places.give_back()
 
     async def _converse(self, service: Service, link: ClientLink, peer: str) -> None:
         driver = link.driver = Driver(
