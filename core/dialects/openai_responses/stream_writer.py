@@ -91,6 +91,8 @@ class Writer:
                 add(quote(delta.text))
                 add(b',"logprobs":[],"sequence_number":%d}\n\n' % self._number)
                 self._number += 1
+            elif type(delta) is ToolCallDelta and self._kind is ToolCallDelta and not delta.choice:
+                self._more(delta.arguments, out)
             elif not self._done:
                 self._write(delta, out)
         return escape_separators(b"".join(out))
