@@ -29,6 +29,7 @@ from tests.sdk import check_answer
 from tests.wire import by_name
 
 NAME = "openai_responses"
+NUMBERS: Any = {"a": 1}
 
 
 def parse(**fields: Any) -> Answer:
@@ -209,8 +210,8 @@ def test_an_answer_repeats_the_request() -> None:
         key: value for key, value in asked.items() if key not in ("model", "input")
     }
     odd = ChatRequest(
-        "m", (), thinking=Thinking("off"), output=OutputFormat("text"), metadata={"a": 1}, service_tier="fast"
-    )  # type: ignore[dict-item]
+        "m", (), thinking=Thinking("off"), output=OutputFormat("text"), metadata=NUMBERS, service_tier="fast"
+    )
     node, _ = build(request=odd)
     assert (node["metadata"], node["reasoning"]["effort"], node["store"]) == ({}, "none", False)
     assert "service_tier" not in node
