@@ -274,6 +274,18 @@ def test_histories_are_repaired() -> None:
         assert "messages" in lost or len(calls) == 2
 
 
+def test_annotations_of_its_own_come_back() -> None:
+    notes = [
+        {"type": "file_citation", "file_id": "f", "filename": "n", "index": 3},
+        {"type": "url_citation", "start_index": 0, "end_index": 1, "title": "A", "url": "https://a.example"},
+    ]
+    parts = [{"type": "output_text", "text": "ab", "annotations": notes}]
+    item = {"type": "message", "role": "assistant", "content": parts}
+    assert again(input=[item])["input"] == [item]
+    hollow = {**item, "content": [{"type": "output_text", "text": "", "annotations": []}]}
+    assert again(input=[hollow])["input"] == []
+
+
 def test_blocks_in_strange_places_are_losses() -> None:
     gemini = Signature("gemini", "c2ln")
     everything = (
@@ -379,7 +391,7 @@ def test_defaults_of_other_dialects_are_said_aloud() -> None:
         {"safety_identifier": "u", "metadata": {"a": "b"}, "prompt_cache_key": "k", "temperature": 0.5, "top_p": 0.5},
         {"tools": [{"type": "file_search", "vector_store_ids": ["v"]}], "tool_choice": {"type": "file_search"}},
         {"tool_choice": "required", "parallel_tool_calls": False},
-        {"tools": [{"type": "custom", "name": "g"}], "tool_choice": {"type": "custom", "name": "g"}},
+        {"tools": [{"type": "custom", "name": "g", "description": "d"}], "tool_choice": {"type": "custom", "name": "g"}},
         {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}},
         {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "mcp", "server_label": "s"}]}},
         {"tools": [{"type": "namespace", "name": "n", "description": "d", "tools": []}]},

@@ -129,6 +129,8 @@ def test_deltas_before_their_item() -> None:
     call = ToolCall("call_1", "f", "{}", item_id="fc_1")
     assert blocks_of(early, added(CALL), late, done(CALL)) == (call,)
     assert blocks_of(added({**CALL, "name": ""}), early, late, done(CALL)) == (call,)
+    nothing = ("function_call_arguments.done", {"item_id": "fc_1", "output_index": 0, "arguments": ""})
+    assert blocks_of(added(CALL), nothing, done(CALL)) == (call,)
     unnamed = blocks_of(early, late)[0]
     assert unnamed.id.startswith("call_")
     assert unnamed.arguments == "{}"
@@ -190,6 +192,8 @@ def test_parts_are_blocks() -> None:
     refused = fold(deltas_of(added(MESSAGE), done({**MESSAGE, "content": parts[2:]})))
     assert refused.finish is not None
     assert refused.finish.kind == "refusal"
+    empty = ("output_text.done", {**where, "content_index": 0, "text": ""})
+    assert blocks_of(added(MESSAGE), empty, done(MESSAGE)) == ()
     uncited = ("output_text.annotation.added", {**where, "content_index": 0, "annotation": note})
     assert blocks_of(added(MESSAGE), uncited, done(MESSAGE)) == ()
     behind = {**where, "content_index": 0, "part": parts[0]}

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,12 +99,21 @@ def assert_consistent(events: list[Any]) -> None:
 @given(st.data())
 def test_every_stream_agrees_with_itself_and_the_whole(data: st.DataObject) -> None:
     answer = data.draw(answers(provider=data.draw(st.sampled_from(["openai", "claude"]))))
-    stream = Writer(CONTEXT).write(list(unfold(answer)))
+    stream = Writer(CONTEXT).write([piece for delta in unfold(answer) for piece in _halves(delta)])
     events = events_of(stream)
     assert_consistent(events)
     whole, _ = OPENAI_RESPONSES.build_answer(answer, CONTEXT)
     assert events[-1]["response"] == json.loads(whole)
     assert not read_stream(NAME, stream).error
+
+
+def _halves(delta: Any) -> list[Any]:
+    """A delta in two, where it has text enough."""
+    field = "arguments" if isinstance(delta, ToolCallDelta) else "text"
+    text = getattr(delta, field, "")
+    if len(text) < 2:
+        return [delta]
+    return [msgspec.structs.replace(delta, **{field: half}) for half in (text[:1], text[1:])]
 
 
 def test_the_runbooks_filter_finds_usage() -> None:
@@ -202,6 +212,14 @@ def test_citations_probabilities_and_signs_of_life() -> None:
     assert second == {"type": "output_text", "text": "cd", "annotations": []}
     assert [loss.path for loss in writer.losses] == ["answer.citations", "answer.choices"]
     assert "late" not in str(write(AnswerStarted("a", "m"), CitationDelta(Citation("late")), Finished(Finish("end"))))
+
+
+def test_what_keeps_no_grammar_does_no_harm() -> None:
+    events = write(
+        AnswerStarted("a", "m"), ToolCallDelta("of no call"), BlockEnded(), TextDelta("x"), Finished(Finish("end")), AnswerEnded()
+    )  # fmt: skip
+    assert_consistent(events)
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "x"
 
 
 def test_without_a_beginning_one_is_made() -> None:
