@@ -310,6 +310,7 @@ class Reader:
         self._answer_id: str | None = None  # None: nothing has begun
         self._items: dict[int, _Item] = {}  # by their index
         self._by_id: dict[str, _Item] = {}
+        self._next = 0  # the index of an item that has none
         self._queue: list[_Item] = []  # not done yet, in order; the first one writes into the stream
         self._open: _Item | None = None  # the first one, while it only goes on: with events of this kind, for this part
         self._open_kind: str | None = None
@@ -448,7 +449,8 @@ class Reader:
         self._start({}, out)
         kind = reading.text(node, "type")
         if index is None or index in self._items:
-            index = max(self._items, default=-1) + 1
+            index = self._next
+        self._next = max(self._next, index + 1)
         item = _Item(kind, reading.text_or_none(node, "id"), index, self._answer_id or "", self.losses)
         self._items[index] = item
         if item.id is not None:
