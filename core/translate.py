@@ -360,6 +360,8 @@ class StreamTranslator:
             return []
         self.has_begun = True
         deltas, self._held = self._held, []
+        if self._passes:  # should the stream break off, the writer has to know what it goes on with
+            self._writer.write([delta for delta in deltas if isinstance(delta, AnswerStarted)])
         return deltas
 
 

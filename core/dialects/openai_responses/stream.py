@@ -310,8 +310,12 @@ class Reader:
         self._answer_id: str | None = None  # None: nothing has begun
         self._items: dict[int, _Item] = {}  # by their index
         self._by_id: dict[str, _Item] = {}
+        self._next = 0  # the index of an item that has none
         self._queue: list[_Item] = []  # not done yet, in order; the first one writes into the stream
-        self._text: _Item | None = None  # the first one, while a text of it is open
+        self._open: _Item | None = None  # the first one, while it only goes on: with events of this kind, for this part
+        self._open_kind: str | None = None
+        self._open_part: int | None = None
+        self._open_delta: Callable[[str], Delta] = TextDelta
         self._alone: Reasoning | None = None  # a signature whose call may follow
         self._done = False
 
@@ -346,22 +350,22 @@ class Reader:
                 if read is None:
                     continue
                 event = read
-            item = self._text
+            item = self._open
             # Nearly every event is this one.
             if (
                 item is not None
                 and event.delta
-                and event.type == "response.output_text.delta"
+                and event.type == self._open_kind
                 and event.item_id == item.id
-                and event.content_index == item.part
+                and event.content_index == self._open_part
                 and not event.logprobs
             ):
                 item.said.append(event.delta)
-                out.append(TextDelta(event.delta))
+                out.append(self._open_delta(event.delta))
             elif self._done:
                 return
             else:
-                self._text = None
+                self._open = None
                 self._read_event(event, sse, out)
 
     def _read_oddity(self, data: bytes, out: list[Delta]) -> _Event | None:
@@ -445,7 +449,8 @@ class Reader:
         self._start({}, out)
         kind = reading.text(node, "type")
         if index is None or index in self._items:
-            index = max(self._items, default=-1) + 1
+            index = self._next
+        self._next = max(self._next, index + 1)
         item = _Item(kind, reading.text_or_none(node, "id"), index, self._answer_id or "", self.losses)
         self._items[index] = item
         if item.id is not None:
@@ -511,14 +516,22 @@ class Reader:
 
     # -- what an item is made of
 
+    def _goes_on(self, item: _Item, event: _Event, delta: Callable[[str], Delta]) -> None:
+        """Expect that the next event is like this one."""
+        if item is self._queue[0] and item.id == event.item_id and event.type is not None:
+            self._open = item
+            self._open_kind = event.type
+            self._open_part = event.content_index
+            self._open_delta = delta
+
     def _text_delta(self, event: _Event, out: list[Delta]) -> None:
         item = self._item_of(event, "message", out)
         if item is None or not event.delta:
             return
         item.more(TextDelta, event.content_index or 0, event.delta)
         item.tokens(event.logprobs, is_whole=False)
-        if item is self._queue[0] and item.open is TextDelta and item.id == event.item_id:
-            self._text = item
+        if item.open is TextDelta:
+            self._goes_on(item, event, TextDelta)
 
     def _text_done(self, event: _Event, out: list[Delta]) -> None:
         item = self._item_of(event, "message", out)
@@ -565,6 +578,8 @@ class Reader:
             return
         if event.delta:
             item.argue(event.delta)
+            if item.started:
+                self._goes_on(item, event, ToolCallDelta)
         elif whole := event.input if custom else event.arguments:
             item.whole_arguments(whole)
 

@@ -7,7 +7,7 @@ where SDKs look for it, in the response, and once more beside it, for tools that
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import Block, Inline, Media, Opaque, Reasoning
@@ -91,6 +91,8 @@ class Writer:
                 add(quote(delta.text))
                 add(b',"logprobs":[],"sequence_number":%d}\n\n' % self._number)
                 self._number += 1
+            elif type(delta) is ToolCallDelta and self._kind is ToolCallDelta and not delta.choice:
+                self._more(delta.arguments, out)
             elif not self._done:
                 self._write(delta, out)
         return escape_separators(b"".join(out))
@@ -185,8 +187,6 @@ class Writer:
                 self._logprobs += tokens
             case ToolCallStarted():
                 self._begin_call(delta, out)
-            case ToolCallDelta(arguments):
-                self._more(arguments, out)
             case BlockEnded():
                 self._end_block(out)
             case WholeBlock(block):
@@ -195,6 +195,10 @@ class Writer:
             case Finished(finish):
                 self._finish = finish
                 self._close_item(out)
+            case ToolCallDelta():
+                pass  # of no call
+            case _:
+                assert_never(delta)
 
     def _more(self, text: str, out: list[bytes]) -> None:
         self._said.append(text)
@@ -220,8 +224,6 @@ class Writer:
         """Make sure that a part of this kind is open in a message."""
         if self._kind is kind:
             return
-        if self._kind is not None:
-            self._end_block(out)
         if self._item is None or self._item["type"] != "message":
             message = {"type": "message", "role": "assistant", "status": "in_progress", "content": []}
             self._open_item("msg_", None, message, out)
