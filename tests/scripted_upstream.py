@@ -20,11 +20,11 @@ ANSWER: Final = (
     b' "usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18,"prompt_tokens_details":{"cached_tokens":3}} }\n'
 )
 ERROR: Final = b'{"error" : {"message":"Your prompt is  naughty","type":"invalid_request_error","param":"messages","code":"naughty"},"extra":1}'
-LIMITED: Final = b'{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}'
-
-_CHUNK = (
-    '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'
+LIMITED: Final = (
+    b'{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}'
 )
+
+_CHUNK = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'
 USAGE_EVENT: Final = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}\n\n'
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.settimeout(60)
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         """Do what the model's name says."""
         body = self.rfile.read(int(self.headers["content-length"]))
         asked = Asked(self.path, {name.lower(): value for name, value in self.headers.items()}, body)

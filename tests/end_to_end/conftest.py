@@ -13,6 +13,7 @@ from tests.scripted_upstream import ScriptedUpstream, scripted_upstream
 
 TRANSPORTS = ("trio", "asyncio")
 
+
 @pytest.fixture(scope="session", params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
     """Each transport in turn."""
@@ -53,7 +54,9 @@ def gateway(
     transport: str, running_upstream: ScriptedUpstream, refused_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     """A gateway with a configuration in front of the scripted upstream."""
-    with _configured(tmp_path_factory.mktemp("gateway"), transport, config_text(running_upstream.url, refused_port)) as it:
+    with _configured(
+        tmp_path_factory.mktemp("gateway"), transport, config_text(running_upstream.url, refused_port)
+    ) as it:
         yield it
 
 

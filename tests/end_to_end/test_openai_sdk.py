@@ -8,11 +8,12 @@ from typing import Any
 import openai
 import pydantic
 import pytest
+from openai.types.chat import ChatCompletionFunctionToolParam
 
 from tests.end_to_end.processes import Gateway
 from tests.end_to_end.sdk import async_client, sync_client
 
-WEATHER: dict[str, Any] = {
+WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
     "function": {
         "name": "weather",
@@ -23,7 +24,7 @@ WEATHER: dict[str, Any] = {
         },
     },
 }
-CLOCK: dict[str, Any] = {"type": "function", "function": {"name": "clock"}}
+CLOCK: ChatCompletionFunctionToolParam = {"type": "function", "function": {"name": "clock"}}
 
 
 class Person(pydantic.BaseModel):

@@ -157,7 +157,9 @@ def test_the_sdk_takes_it(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     with sync_client(gateway) as client:
         whole = client.chat.completions.create(model="nice", messages=[{"role": "user", "content": "x"}])
         assert whole.choices[0].message.content == "Hi ü"
-        streamed = client.chat.completions.create(model="nice", messages=[{"role": "user", "content": "x"}], stream=True)
+        streamed = client.chat.completions.create(
+            model="nice", messages=[{"role": "user", "content": "x"}], stream=True
+        )
         assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == "Hello"
 
 

@@ -12,9 +12,9 @@ from tests.end_to_end.wire import Answer, chat, request, send
 from tests.scripted_upstream import ScriptedUpstream, event
 
 
-def ask(gateway: Gateway, model: str, **more: object) -> Answer:
+def ask(gateway: Gateway, model: str, *, streamed: bool = False) -> Answer:
     """Ask; no secret comes back."""
-    answer = send(gateway, request(chat(model, **more), key=gateway.key))
+    answer = send(gateway, request(chat(model, stream=streamed), key=gateway.key))
     for secret in SECRETS:
         assert secret not in answer.text
     return answer
@@ -38,7 +38,7 @@ def test_unreachable_or_unreadable(
 ) -> None:
     """502 before anything of an answer went out, and a line in the log that names credential and cause."""
     start = gateway.stderr.count()
-    answer = ask(gateway, model, stream=streamed)
+    answer = ask(gateway, model, streamed=streamed)
     assert answer.status == 502
     assert answer.headers["x-dragoman-fault"] == "provider"
     assert answer.error["type"] == "server_error"
@@ -57,7 +57,7 @@ def test_unreachable_or_unreadable(
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_silent(strict: Gateway, upstream: ScriptedUpstream, streamed: bool) -> None:
     """504, and the provider's connection is closed: it need not go on. It may be answering, so nobody else is asked."""
-    answer = ask(strict, "silent", stream=streamed)
+    answer = ask(strict, "silent", streamed=streamed)
     assert answer.status == 504
     assert "lab" in answer.error["message"]
     assert answer.error["code"] == "upstream_timeout"
@@ -69,7 +69,7 @@ def test_silent(strict: Gateway, upstream: ScriptedUpstream, streamed: bool) -> 
 
 def test_stalled(strict: Gateway, upstream: ScriptedUpstream) -> None:
     """A stream that stops in the middle: what came, then an error in the stream."""
-    answer = ask(strict, "stalled", stream=True)
+    answer = ask(strict, "stalled", streamed=True)
     assert answer.status == 200
     assert answer.body.startswith(event("Hel"))
     error = json.loads(answer.body.split(b"\n\n")[1].removeprefix(b"data: "))["error"]
