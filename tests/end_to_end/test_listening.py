@@ -69,28 +69,31 @@ def spoken_plainly(gateway: Gateway) -> bytes:
 
 
 def test_https_upstream(tmp_path: Path, transport: str) -> None:
-    """A provider's certificate is checked against `ca-file`, and its name against the URL."""
+    """A provider's certificate has to come from somebody trusted (`ca-file`), and for the name in the URL."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    for name, ca_file, status in (
-        ("127.0.0.1", "ca.pem", 200),
-        ("other.example", "ca.pem", 502),
-        ("127.0.0.1", "", 502),
-    ):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(name).configure_cert(context)
-        folder = tmp_path / f"{name}-{ca_file}"
-        folder.mkdir()
-        with tls_provider(context) as port:
-            ca = f"ca-file: {tmp_path / ca_file}\n" if ca_file else ""
-            write(folder, f"{ca}openai-compatibility: [{{name: lab, base-url: 'https://127.0.0.1:{port}/v1'}}]\n")
-            with serving(folder, transport, secrets=[KEY]) as gateway:
-                answer = send(gateway, request(chat("lab/x"), key=KEY))
-                assert answer.status == status
-                if status == 502:
-                    assert "certificate is not accepted" in answer.error["message"]
-                else:
-                    assert answer.body == ANSWER
+    right, wrong, unknown = (
+        server_context(ca.issue_cert(name))
+        for ca, name in ((authority, "127.0.0.1"), (authority, "other.example"), (trustme.CA(), "127.0.0.1"))
+    )
+    with tls_provider(right) as first, tls_provider(wrong) as second, tls_provider(unknown) as third:
+        providers = [("right", first), ("wrong", second), ("unknown", third)]
+        entries = [f"  - {{name: {name}, base-url: 'https://127.0.0.1:{port}/v1'}}\n" for name, port in providers]
+        write(tmp_path, f"ca-file: {tmp_path / 'ca.pem'}\nopenai-compatibility:\n{''.join(entries)}")
+        with serving(tmp_path, transport, secrets=[KEY]) as gateway:
+            assert send(gateway, request(chat("right/x"), key=KEY)).body == ANSWER
+            for name in ("wrong", "unknown"):
+                answer = send(gateway, request(chat(f"{name}/x"), key=KEY))
+                assert answer.status == 502
+                assert f"{name} could not be reached: " in answer.error["message"]
+                assert "certificate is not accepted" in answer.error["message"]
+
+
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A context that shows this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
 
 
 def test_unix_socket(tmp_path: Path, transport: str, upstream: ScriptedUpstream) -> None:

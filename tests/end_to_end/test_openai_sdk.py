@@ -226,12 +226,6 @@ def test_request_id(client: openai.OpenAI) -> None:
     assert first != second
 
 
-def test_slow(client: openai.OpenAI) -> None:
-    """A first byte that comes late is waited for."""
-    answer = client.chat.completions.create(model="demo/slow", messages=hello())
-    assert answer.choices[0].message.content == "You said: hello there"
-
-
 def test_large_request(client: openai.OpenAI) -> None:
     """Three megabytes there and back."""
     text = "All work and no play. " * 150_000

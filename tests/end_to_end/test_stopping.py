@@ -16,7 +16,7 @@ KEY = "sk-client-5ecret"
 
 def test_a_stream_ends_properly(tmp_path: Path, transport: str) -> None:
     """SIGTERM in the middle of a stream: the stream goes on to its end, idle connections are closed, nobody else gets in."""
-    words = " ".join(f"word{number}" for number in range(60))
+    words = " ".join(f"word{number}" for number in range(30))
     with serving(tmp_path, transport) as gateway, connected(gateway) as client, connected(gateway) as idle:
         idle.sendall(request(method="GET", path="/health"))
         assert read_answer(idle, "GET").status == 200
