@@ -27,9 +27,7 @@ class ClientKeys:
     """
 
     def __init__(self, keys: Sequence[ClientKey], *, allow_open: bool = False) -> None:
-        self._by_digest = {
-            digest: (digest, key) for key in keys for digest in [hashlib.sha256(key.key.encode()).digest()]
-        }
+        self._by_digest = {digest: (digest, key) for key in keys for digest in [_digest(key)]}
         self._is_open = allow_open and not keys
 
     def check(self, fields: Mapping[bytes, bytes], query: str) -> ClientKey:
@@ -59,6 +57,10 @@ class ClientKeys:
         raise AccessDenied(
             "A client key is needed: send it as `Authorization: Bearer <key>`, `x-api-key`, `x-goog-api-key` or `?key=`."
         )
+
+
+def _digest(key: ClientKey) -> bytes:
+    return bytes.fromhex(key.key_hash) if key.key_hash else hashlib.sha256(key.key.encode()).digest()
 
 
 def _shown_keys(fields: Mapping[bytes, bytes], query: str) -> list[bytes]:

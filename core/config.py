@@ -13,29 +13,77 @@ class ClientKey:
     """A key that clients show us.
 
     Attributes:
-        key: The secret itself.
+        key: The secret itself; empty when only its hash is known.
         label: What logs call it.
+        key_hash: SHA-256 of the secret, 64 hexadecimal digits in lower case; empty when `key` is given.
+        models: Names it may ask for, ``*`` stands for anything; empty: any (within `prefixes`).
+        prefixes: It may ask for ``prefix/anything``; empty: any (within `models`).
+        requests_per_minute: None for no limit.
+        tokens_per_minute: Input and output tokens together; None for no limit.
+        tokens_per_day: The same, by days of UTC.
+        expires: Epoch seconds from which it is refused; None for never.
 
     """
 
     key: str = attrs.field(repr=False)
     label: str
+    key_hash: str = attrs.field(default="", repr=False)
+    models: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    expires: float | None = None
+
+
+@attrs.frozen
+class QuotaRule:
+    """An allowance of a credential, counted here.
+
+    Attributes:
+        window: Its length in seconds.
+        kind: ``fixed`` (begins with the first request after the last one ended) or ``sliding`` (always the last `window` seconds).
+        requests: How many requests fit; None for no limit.
+        tokens: How many input and output tokens fit; None for no limit.
+
+    """
+
+    window: float
+    kind: str = "fixed"
+    requests: int | None = None
+    tokens: int | None = None
 
 
 @attrs.frozen
 class Credential:
-    """What we show a provider.
+    """What we show a provider. Where a value is None, the provider's applies.
 
     Attributes:
         label: What logs call it; unique within its provider.
         api_key: The secret; None for a provider that wants none.
         proxy_url: Overrides the global one: a URL, ``direct`` (none, whatever else says), or None (the global one).
+        priority: The higher, the earlier it is chosen.
+        weight: Its share under ``weighted-round-robin``; 0 or less: none.
+        max_concurrency: Attempts at a time.
+        disable_cooling: Choose it again at once after a limit or a failure.
+        request_retry: Further rounds of attempts.
+        quotas: Its allowances, beside the provider's.
+        disabled: It answers nothing while True.
+        is_refreshable: It is a token that can be renewed, so that a 401 is not the last word.
 
     """
 
     label: str
     api_key: str | None = attrs.field(default=None, repr=False)
     proxy_url: str | None = attrs.field(default=None, repr=False)
+    priority: int | None = None
+    weight: int | None = None
+    max_concurrency: int | None = None
+    disable_cooling: bool | None = None
+    request_retry: int | None = None
+    quotas: tuple[QuotaRule, ...] = ()
+    disabled: bool = False
+    is_refreshable: bool = False
 
 
 @attrs.frozen
@@ -66,6 +114,13 @@ class Provider:
         models: What it serves; empty means whatever it is asked for, under its name as a prefix (``name/model``).
         headers: Sent with every request to it.
         disabled: It serves nothing while True.
+        priority: Of its credentials; the higher, the earlier they are chosen.
+        weight: Of its credentials, under ``weighted-round-robin``.
+        max_concurrency: Attempts at a time with each of its credentials; None for no limit.
+        disable_cooling: Its credentials are chosen again at once after a limit or a failure; None: the global setting.
+        request_retry: Further rounds of attempts; None: the global setting.
+        quotas: Allowances that each of its credentials has.
+        excluded_models: Names it does not serve, ``*`` stands for anything; already taken out of `models`.
 
     """
 
@@ -78,6 +133,114 @@ class Provider:
     models: tuple[Model, ...] = ()
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     disabled: bool = False
+    priority: int = 0
+    weight: int = 1
+    max_concurrency: int | None = None
+    disable_cooling: bool | None = None
+    request_retry: int | None = None
+    quotas: tuple[QuotaRule, ...] = ()
+    excluded_models: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Mapped:
+    """A name of a model and what is asked for in its place, on every route.
+
+    Attributes:
+        source: What the client says; with `is_regex` a regular expression that must match the whole name.
+        target: What is looked up instead; with `is_regex` it may refer to groups, as in `re.sub`.
+        is_regex: How `source` is read.
+
+    """
+
+    source: str
+    target: str
+    is_regex: bool = False
+
+
+@attrs.frozen
+class ChannelAlias:
+    """Another name for a model of a channel of OAuth credentials.
+
+    Attributes:
+        channel: For example ``codex``.
+        name: The upstream model.
+        alias: What clients call it.
+        fork: Keep the original name beside it.
+
+    """
+
+    channel: str
+    name: str
+    alias: str
+    fork: bool = False
+
+
+@attrs.frozen
+class MitigationRule:
+    """When too many attempts at a model fail, ask for another until it is well.
+
+    Attributes:
+        model: The name clients ask for.
+        fallback: What is looked up while `model` is in a critical state.
+        error_ratio: The share of failed attempts over which it is critical, in (0, 1].
+        window: The seconds over which that share is taken.
+        minimum_sample: Attempts in `window` below which nothing is concluded.
+
+    """
+
+    model: str
+    fallback: str
+    error_ratio: float = 0.05
+    window: float = 600.0
+    minimum_sample: int = 20
+
+
+@attrs.frozen
+class Routing:
+    """Who is chosen.
+
+    Attributes:
+        strategy: ``round-robin``, ``weighted-round-robin``, ``fill-first``, ``least-busy`` or ``lowest-latency``.
+        session_affinity: Keep a conversation on its credential: True by any id, also one made from its beginning; None by ids that
+            clients send; False never.
+        session_affinity_ttl: Seconds after its last request until a conversation is forgotten.
+
+    """
+
+    strategy: str = "round-robin"
+    session_affinity: bool | None = None
+    session_affinity_ttl: float = 3600.0
+
+
+@attrs.frozen
+class Cooldowns:
+    """How long a credential rests after a failure for which the provider names no instant, in seconds.
+
+    Attributes:
+        unauthorized: 401.
+        payment_required: 402 and 403.
+        not_found: 404.
+        model_unsupported: The credential does not have the model.
+        invalid_grant: Its token cannot be renewed.
+        first_backoff: The first 429; doubled with each further one.
+        longest_backoff: Where the doubling ends.
+        challenge: At least, when a page for people came instead of an answer.
+        transient: 408, 5xx and what is unknown; 0 or less for none.
+        longest_told: An instant named by a provider is believed for this long at most; then one request finds out.
+
+    """
+
+    unauthorized: float = 1800.0
+    payment_required: float = 1800.0
+    not_found: float = 43_200.0
+    model_unsupported: float = 43_200.0
+    invalid_grant: float = 1800.0
+    first_backoff: float = 1.0
+    longest_backoff: float = 1800.0
+    challenge: float = 10.0
+    transient: float = 60.0
+    longest_told: float = 3600.0
 
 
 @attrs.frozen
@@ -152,12 +315,28 @@ class Config:
         debug: More log lines.
         proxy_url: The proxy for all upstreams: a URL, or None.
         ca_file: PEM file of extra trust roots for upstream TLS, or None.
-        request_retry: How many more attempts an exchange may make after the first, while nothing was sent to the client.
+        request_retry: How many more rounds of attempts an exchange may make, while nothing was sent to the client.
+        max_retry_credentials: How many credentials are tried in a round; 0 for all.
+        max_retry_interval: The longest wait for a cooldown to end, in seconds; 0 for none.
+        disable_cooling: Choose credentials again at once after a limit or a failure.
+        save_cooldown_status: Keep cooldowns, quota counts and affinities over a restart.
+        force_model_prefix: A provider with a prefix answers to ``prefix/model`` only.
+        switch_project: After a spent quota, try other credentials of the same provider.
+        switch_preview_model: After spent quotas, try the preview or stable twin of the model.
+        preview_models: Twins beside those found by name: pairs of model and twin.
+        fallbacks: What is asked for when nobody can answer for a model: pairs of model and others in order.
+        mitigations: What is asked for while a model fails too often.
+        model_mappings: Names and what is asked for in their place.
+        channel_aliases: Names of models of OAuth credentials.
+        routing: Who is chosen.
+        cooldowns: How long credentials rest.
         providers: In the order in which they are tried.
         cors_origins: Origins that browsers may call us from; ``*`` for all; empty: CORS is off.
         timeouts: How long we wait.
         limits: How much we take.
         log_format: ``text`` (key=value) or ``json``.
+        strict_translation: What another dialect cannot say is an error, not a loss.
+        keepalive_seconds: How long a client of a stream may hear nothing before it is sent a comment; 0: for ever.
 
     """
 
@@ -177,3 +356,19 @@ class Config:
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log_format: str = "text"
+    strict_translation: bool = False
+    keepalive_seconds: float = 0.0
+    max_retry_credentials: int = 0
+    max_retry_interval: float = 0.0
+    disable_cooling: bool = False
+    save_cooldown_status: bool = False
+    force_model_prefix: bool = False
+    switch_project: bool = True
+    switch_preview_model: bool = False
+    preview_models: tuple[tuple[str, str], ...] = ()
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    mitigations: tuple[MitigationRule, ...] = ()
+    model_mappings: tuple[Mapped, ...] = ()
+    channel_aliases: tuple[ChannelAlias, ...] = ()
+    routing: Routing = Routing()
+    cooldowns: Cooldowns = Cooldowns()

@@ -25,18 +25,16 @@ TOP: Final[Mapping[str, str]] = MappingProxyType({
         "remote-management", "pprof", "commercial-mode", "logging-to-file", "logs-max-total-size-mb", "error-logs-max-files",
         "request-log", "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
         "credential-in-flight", "incognito-browser",
-        # routing and retries
-        "force-model-prefix", "max-retry-credentials", "max-retry-interval", "disable-cooling", "save-cooldown-status",
-        "transient-error-cooldown-seconds", "auth-auto-refresh-workers", "quota-exceeded", "routing",
+        "auth-auto-refresh-workers",
         # requests and answers
         "passthrough-headers", "ws-auth", "nonstream-keepalive-interval", "streaming", "disable-image-generation",
         "gpt-image-2-base-model", "video-result-auth-cache-ttl", "antigravity-signature-cache-enabled",
         "antigravity-signature-bypass-strict", "payload", "responses-websocket-enabled", "responses-compact-enabled",
         # providers
         "codex", "xai", "gemini-api-key", "interactions-api-key", "codex-api-key", "xai-api-key", "claude-api-key",
-        "vertex-api-key", "oauth-excluded-models", "oauth-model-alias", "oauth-request-scoped-errors", "oauth-upstream",
+        "vertex-api-key", "oauth-excluded-models", "oauth-request-scoped-errors", "oauth-upstream",
         "kiro", "kiro-preferred-endpoint", "cursor", "minimax", "roo", "kilo", "deepseek", "groq", "mistral", "siliconflow",
-        "openrouter", "together", "fireworks", "novita", "ampcode", "amp-code",
+        "openrouter", "together", "fireworks", "novita",
     ),
     **_disguise(
         "disable-claude-cloak-mode", "claude-code", "claude-header-defaults", "codex-header-defaults", "antigravity",
@@ -55,10 +53,10 @@ DISGUISES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 #: Keys of an entry of ``openai-compatibility``.
 COMPATIBILITY: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **_not_yet("priority", "disable-cooling", "request-retry", "request-scoped-errors", "support-prompt-cache-key"),
+        **_not_yet("request-scoped-errors", "support-prompt-cache-key"),
         **{
             key: f"{key!r} has no effect here: it belongs into an item of 'api-key-entries'"
-            for key in ("api-key", "proxy-url", "weight")
+            for key in ("api-key", "proxy-url")
         },
     }
 )
@@ -75,5 +73,7 @@ MODEL: Final[Mapping[str, str]] = _not_yet(
     "output-modalities",
 )
 
-#: Keys of an item of ``api-key-entries``.
-API_KEY_ENTRY: Final[Mapping[str, str]] = _not_yet("weight")
+#: Keys of ``ampcode``.
+AMPCODE: Final[Mapping[str, str]] = _not_yet(
+    "upstream-url", "upstream-api-key", "upstream-api-keys", "restrict-management-to-localhost", "force-model-mappings"
+)

@@ -126,6 +126,17 @@ class Node:
         """An amount of bytes: a number, or like ``64KB``, ``64MiB``."""
         return int(self._measure(default, least, 2.0**40, parse_size, "bytes, or a size like 64KB or 64MiB"))
 
+    def ratio(self, default: float) -> float:
+        """A share: a number over 0 and up to 1, or a percentage like ``5%``."""
+
+        def parse(text: str) -> float | None:
+            number = text.removesuffix("%")
+            if not _NUMBER.fullmatch(number):
+                return None
+            return float(number) / 100 if number != text else float(number)
+
+        return self._measure(default, 1e-9, 1.0, parse, "a share like 0.05 or 5%")
+
     def choice(self, default: str, choices: Collection[str]) -> str:
         """One of a few words."""
         word = self.text()

@@ -1,19 +1,33 @@
 """From a mapping, as a YAML file gives it, to a `Config`; all mistakes at once, each with its path.
 
 The format is CLIProxyAPI's ``config.yaml`` with a few keys of our own (``allow-open``, ``unix-socket``, ``cors``, ``timeouts``,
-``limits``, ``ca-file``, ``log-format``, ``dialect``). Keys of the original that we do not act on are accepted with one notice
+``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``). Keys of the original that we do not act on are accepted with one notice
 each (`dragoman.core.config_keys`); any other key is a mistake, where the original ignores it in silence.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Final
 
-from dragoman.core.config import ClientKey, Config, Credential, Limits, Model, Provider, ServerTLS, Timeouts
-from dragoman.core.config_keys import API_KEY_ENTRY, COMPATIBILITY, DISGUISES, MODEL, TOP
+from dragoman.core.config import ClientKey, Config, Credential, Limits, Mapped, Model, Provider, ServerTLS, Timeouts
+from dragoman.core.config_keys import AMPCODE, COMPATIBILITY, DISGUISES, MODEL, TOP
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
+from dragoman.core.config_routing import (
+    count,
+    read_channel_aliases,
+    read_cooldowns,
+    read_fallbacks,
+    read_instant,
+    read_mappings,
+    read_mitigations,
+    read_quotas,
+    read_routing,
+    read_switches,
+)
 from dragoman.core.errors import ConfigError, Mistake
 from dragoman.core.urls import is_loopback, parse_host, parse_proxy, split_url
+from dragoman.core.wildcards import compile_wildcards
 
 PROVIDER_SECTION: Final = "openai-compatibility"
 LOG_FORMATS: Final = ("text", "json")
@@ -22,10 +36,41 @@ FRAMING_HEADERS: Final = frozenset({"connection", "content-length", "host", "tra
 
 _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
-    PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format",
+    PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
+    "max-retry-interval", "disable-cooling", "save-cooldown-status", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
+    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns",
 )  # fmt: skip
 _PROVIDER = (
-    "name", "prefix", "base-url", "dialect", "api-key-entries", "models", "excluded-models", "headers", "disabled",
+    "name",
+    "prefix",
+    "base-url",
+    "dialect",
+    "api-key-entries",
+    "models",
+    "excluded-models",
+    "headers",
+    "disabled",
+    "priority",
+    "weight",
+    "max-concurrency",
+    "disable-cooling",
+    "request-retry",
+    "quotas",
+)
+_API_KEY_ENTRY = (
+    "api-key",
+    "proxy-url",
+    "name",
+    "priority",
+    "weight",
+    "max-concurrency",
+    "disable-cooling",
+    "request-retry",
+    "quotas",
+    "disabled",
+)
+_CLIENT_KEY = (
+    "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
 )  # fmt: skip
 _TIMEOUTS = (
     "request-head", "request-body", "keep-alive", "connect", "first-byte", "between-pieces", "exchange", "upstream-idle", "drain",
@@ -34,6 +79,7 @@ _LIMITS = ("head", "body", "client-connections", "upstream-connections", "upstre
 
 _PLACEHOLDER = re.compile(r"your-api-key(?:-\d+)?|change-?me", re.IGNORECASE)  # the template's client keys
 _KEY = re.compile(r"[\x21-\x7e]+")  # what fits into an Authorization header
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@*]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(r"[\x20-\x7e\t\x80-\xff]*")  # RFC 9110, section 5.5
@@ -89,6 +135,7 @@ def check_exposure(config: Config) -> Mistake | None:
 
 def _read_top(top: Section) -> Config:
     default = Config()
+    switch_project, switch_preview_model, preview_models = read_switches(top["quota-exceeded"].section())
     return Config(
         host=_host(top["host"], default.host),
         port=top["port"].integer(default.port, 0, 65535),
@@ -106,7 +153,27 @@ def _read_top(top: Section) -> Config:
         timeouts=_timeouts(top["timeouts"].section()),
         limits=_limits(top["limits"].section()),
         log_format=top["log-format"].choice(default.log_format, LOG_FORMATS),
+        max_retry_credentials=top["max-retry-credentials"].integer(0, 0, 1_000_000),
+        max_retry_interval=max(0.0, top["max-retry-interval"].seconds(0.0, -1.0)),
+        disable_cooling=top["disable-cooling"].boolean(False),
+        save_cooldown_status=top["save-cooldown-status"].boolean(False),
+        force_model_prefix=top["force-model-prefix"].boolean(False),
+        switch_project=switch_project,
+        switch_preview_model=switch_preview_model,
+        preview_models=preview_models,
+        fallbacks=read_fallbacks(top["fallbacks"].section()),
+        mitigations=read_mitigations(top["mitigations"]),
+        model_mappings=_mappings(top["ampcode"]) + _mappings(top["amp-code"]),
+        channel_aliases=read_channel_aliases(top["oauth-model-alias"].section()),
+        routing=read_routing(top["routing"].section()),
+        cooldowns=read_cooldowns(top["cooldowns"].section(), top["transient-error-cooldown-seconds"]),
     )
+
+
+def _mappings(node: Node) -> tuple[Mapped, ...]:
+    section = node.section()
+    section.check_keys(("model-mappings",), AMPCODE)
+    return read_mappings(section["model-mappings"])
 
 
 def _check_disguises(top: Section) -> None:
@@ -149,34 +216,56 @@ def _client_keys(node: Node) -> tuple[ClientKey, ...]:
     keys: list[ClientKey] = []
     first: dict[str, int] = {}
     for i, item in enumerate(node.items()):
-        label, secret = f"key-{i + 1}", item
-        if isinstance(item.value, Mapping):
-            entry = item.section()
-            entry.check_keys(("name", "key"), {}, secret=True)
-            label, secret = entry["name"].text() or label, entry["key"]
         before = len(node.reading.mistakes)
-        key = secret.text(secret=True)
+        key = _client_key(item, f"key-{i + 1}")
         if len(node.reading.mistakes) > before:
             continue
-        if not key:
-            item.mistake("expected a client key as text, or as `name` and `key`; got an empty one")
-        elif _PLACEHOLDER.fullmatch(key):
+        if key.key and _PLACEHOLDER.fullmatch(key.key):
             item.mistake(
                 "this is the placeholder of the template, which everybody knows: choose a key of your own, "
                 "for example from `openssl rand -hex 24`"
             )
-        elif not _KEY.fullmatch(key):
+        elif key.key and not _KEY.fullmatch(key.key):
             item.mistake(
                 "a client key has only visible ASCII characters, no spaces: others do not fit into an HTTP header"
             )
-        elif key in first:
-            item.mistake(f"the same key as item {first[key]}: remove one of them")
-        elif any(label == known.label for known in keys):
-            item.mistake(f"the name {label!r} is taken by another key: logs could not tell them apart")
+        elif not key.key and not key.key_hash:
+            item.mistake("expected a client key as text, or as `name` and `key`; got an empty one")
+        elif (digest := key.key_hash or hashlib.sha256(key.key.encode()).hexdigest()) in first:
+            item.mistake(f"the same key as item {first[digest]}: remove one of them")
+        elif any(key.label == known.label for known in keys):
+            item.mistake(f"the name {key.label!r} is taken by another key: logs could not tell them apart")
         else:
-            first[key] = i
-            keys.append(ClientKey(key, label))
+            first[digest] = i
+            keys.append(key)
     return tuple(keys)
+
+
+def _client_key(item: Node, label: str) -> ClientKey:
+    if not isinstance(item.value, Mapping):
+        return ClientKey(item.text(secret=True) or "", label)
+    entry = item.section()
+    entry.check_keys(_CLIENT_KEY, {}, secret=True)
+    key, key_hash = entry["key"].text(secret=True) or "", (entry["key-hash"].text(secret=True) or "").lower()
+    if key_hash and not _SHA256.fullmatch(key_hash):
+        entry["key-hash"].mistake("expected the SHA-256 of the key, as 64 hexadecimal digits")
+    if key and key_hash:
+        item.mistake("give `key` or `key-hash`, not both")
+    return ClientKey(
+        key,
+        entry["name"].text() or label,
+        key_hash,
+        models=_texts(entry["models"]),
+        prefixes=tuple(prefix.strip("/") for prefix in _texts(entry["prefixes"])),
+        requests_per_minute=count(entry["requests-per-minute"]),
+        tokens_per_minute=count(entry["tokens-per-minute"]),
+        tokens_per_day=count(entry["tokens-per-day"]),
+        expires=read_instant(entry["expires"]),
+    )
+
+
+def _texts(node: Node) -> tuple[str, ...]:
+    return tuple(text for item in node.items() if (text := item.text()))
 
 
 def _proxy_url(node: Node, *, direct: str | None) -> str | None:
@@ -213,7 +302,8 @@ def _provider(entry: Section) -> Provider | None:
         entry.node.mistake("`name` is missing: logs and model names (`name/model`) need one")
     elif name and ("/" in name or not name.isprintable()):
         entry["name"].mistake("a name has no slash and no control characters: clients write `name/model`")
-    models, all_excluded = _exclude(_models(entry["models"]), entry["excluded-models"])
+    excluded = tuple(text.lower() for text in _texts(entry["excluded-models"]))
+    models, all_excluded = _exclude(_models(entry["models"]), excluded, entry["excluded-models"])
     entry["dialect"].choice("openai_chat", DIALECTS)
     base_url, credentials, headers = (
         _base_url(entry),
@@ -221,6 +311,9 @@ def _provider(entry: Section) -> Provider | None:
         _headers(entry["headers"]),
     )
     prefix, disabled = _prefix(entry["prefix"]), entry["disabled"].boolean(False)
+    priority, weight = _rank(entry["priority"]) or 0, _weight(entry["weight"])
+    max_concurrency, disable_cooling = count(entry["max-concurrency"]), _switch(entry["disable-cooling"])
+    request_retry, quotas = _rounds(entry["request-retry"]), read_quotas(entry["quotas"])
     if not name or not base_url:
         return None
     return Provider(
@@ -233,7 +326,31 @@ def _provider(entry: Section) -> Provider | None:
         models=models,
         headers=headers,
         disabled=disabled or all_excluded,  # no models at all would mean any model
+        priority=priority,
+        weight=1 if weight is None else weight,
+        max_concurrency=max_concurrency,
+        disable_cooling=disable_cooling,
+        request_retry=request_retry,
+        quotas=quotas,
+        excluded_models=excluded,
     )
+
+
+def _rank(node: Node) -> int | None:
+    return None if node.value is None else node.integer(0, -1_000_000, 1_000_000)
+
+
+def _weight(node: Node) -> int | None:
+    return None if node.value is None else node.integer(1, -1_000_000, 1_000_000)
+
+
+def _rounds(node: Node) -> int | None:
+    number = None if node.value is None else node.integer(-1, -1, 1000)
+    return None if number == -1 else number  # the original's word for "as the global setting says"
+
+
+def _switch(node: Node) -> bool | None:
+    return None if node.value is None else node.boolean(False)
 
 
 def _base_url(entry: Section) -> str | None:
@@ -269,19 +386,38 @@ def _prefix(node: Node) -> str | None:
 
 def _credentials(node: Node) -> tuple[Credential, ...]:
     credentials: list[Credential] = []
+    seen: set[tuple[str | None, str | None]] = set()
+    labels: set[str] = set()
     for i, item in enumerate(node.items()):
-        entry = item.section()
-        entry.check_keys(("api-key", "proxy-url"), API_KEY_ENTRY, secret=True)
-        entry["weight"].integer(1, -1_000_000, 1_000_000)
-        key = entry["api-key"].text(secret=True) or None
-        if key is not None and not _KEY.fullmatch(key):
-            entry["api-key"].mistake("an API key has only visible ASCII characters, no spaces: was it copied whole?")
-        proxy_url = _proxy_url(entry["proxy-url"], direct="direct")
-        if any((key, proxy_url) == (known.api_key, known.proxy_url) for known in credentials):
+        credential = _credential(item.section(), i)
+        if (credential.api_key, credential.proxy_url) in seen:
             item.notice("the same key and proxy as an item before; it is used once")
             continue
-        credentials.append(Credential(f"key-{i + 1}" if key else f"keyless-{i + 1}", key, proxy_url))
+        if credential.label in labels:
+            item.mistake(f"the name {credential.label!r} is taken by another item: logs could not tell them apart")
+        seen.add((credential.api_key, credential.proxy_url))
+        labels.add(credential.label)
+        credentials.append(credential)
     return tuple(credentials) or (Credential("keyless"),)
+
+
+def _credential(entry: Section, i: int) -> Credential:
+    entry.check_keys(_API_KEY_ENTRY, {}, secret=True)
+    key = entry["api-key"].text(secret=True) or None
+    if key is not None and not _KEY.fullmatch(key):
+        entry["api-key"].mistake("an API key has only visible ASCII characters, no spaces: was it copied whole?")
+    return Credential(
+        label=entry["name"].text() or (f"key-{i + 1}" if key else f"keyless-{i + 1}"),
+        api_key=key,
+        proxy_url=_proxy_url(entry["proxy-url"], direct="direct"),
+        priority=_rank(entry["priority"]),
+        weight=_weight(entry["weight"]),
+        max_concurrency=count(entry["max-concurrency"]),
+        disable_cooling=_switch(entry["disable-cooling"]),
+        request_retry=_rounds(entry["request-retry"]),
+        quotas=read_quotas(entry["quotas"]),
+        disabled=entry["disabled"].boolean(False),
+    )
 
 
 def _models(node: Node) -> tuple[Model, ...]:
@@ -302,16 +438,12 @@ def _models(node: Node) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def _exclude(models: tuple[Model, ...], node: Node) -> tuple[tuple[Model, ...], bool]:
-    """Leave out what ``excluded-models`` names (``*`` stands for anything, case does not matter), and whether nothing is left."""
-    patterns = [re.sub(r"\*+", "*", text.lower()) for item in node.items() if (text := item.text())]
-    if not patterns:
-        return models, False
-    if not models:
-        node.notice("'excluded-models' has no effect yet on a provider without 'models'")
-        return models, False
-    wanted = re.compile("|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns), re.DOTALL)
-    left = tuple(m for m in models if not wanted.fullmatch(m.name.lower()) and not wanted.fullmatch(m.alias.lower()))
+def _exclude(models: tuple[Model, ...], patterns: tuple[str, ...], node: Node) -> tuple[tuple[Model, ...], bool]:
+    """Leave out what ``excluded-models`` names, by upstream name or alias, and say whether nothing is left."""
+    wanted = compile_wildcards(patterns)
+    if wanted is None or not models:
+        return models, False  # a provider without a list is asked at each name
+    left = tuple(m for m in models if not wanted.fullmatch(m.name) and not wanted.fullmatch(m.alias))
     if not left:
         node.notice("every model is excluded, so this provider serves nothing")
     return left, not left

@@ -67,7 +67,7 @@ class _Members:
                 decoded = self._member.decompress(piece, limit)
                 limit -= len(decoded)
                 if limit <= 0:
-                    raise CodingTooLarge("too large")
+                    raise CodingTooLarge("over the limit once decoded")
                 out.append(decoded)
                 piece = self._member.unused_data if self._member.eof else b""
         return out[0] if len(out) == 1 else b"".join(out)
@@ -119,7 +119,7 @@ class _Brotli:
     def decompress(self, data: bytes, limit: int) -> bytes:
         out = bytes(self._inner.process(data, output_buffer_limit=limit))  # up to a block of 32 KiB more than the limit
         if len(out) >= limit:
-            raise CodingTooLarge("too large")
+            raise CodingTooLarge("over the limit once decoded")
         return out
 
     def is_finished(self) -> bool:

@@ -1,5 +1,6 @@
 """Which operation a request asks for: method and path -> dialect and operation. One literal table."""
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -14,15 +15,19 @@ from dragoman.core.errors import UnknownPath, WrongMethod
 class Operation(Enum):
     """What can be asked of the gateway."""
 
+    HOME = "home"
     HEALTH = "health"
-    MODELS = "models"
+    MODELS = "list of models"
     MODEL = "model"
     CHAT = "chat"
-    COMPLETIONS = "completions"
+    COUNT_TOKENS = "counting of tokens"
+    COMPACT = "compaction"
+    COMPLETIONS = "legacy completions"
     EMBEDDINGS = "embeddings"
+    BATCH_EMBEDDINGS = "batches of embeddings"
 
 
-LOCAL: Final = frozenset({Operation.HEALTH, Operation.MODELS, Operation.MODEL})
+LOCAL: Final = frozenset({Operation.HOME, Operation.HEALTH, Operation.MODELS, Operation.MODEL})
 
 
 @attrs.frozen
@@ -32,29 +37,48 @@ class Endpoint:
     Attributes:
         dialect: The client's dialect: also of errors, so even ``/health`` has one.
         operation: What is asked for.
-        upstream_path: The path at a provider of the same dialect, behind its base URL.
         needs_key: Whether a client key is asked for.
         model: The model named in the path, where the dialect does that.
+        streams: Whether the path asks for a stream; None where the body does.
 
     """
 
     dialect: str
     operation: Operation
-    upstream_path: str = ""
     needs_key: bool = True
     model: str = ""
+    streams: bool | None = None
 
 
 _HEALTH: Final = Endpoint("openai_chat", Operation.HEALTH, needs_key=False)
+_MODELS: Final = Endpoint("openai_chat", Operation.MODELS)
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
+    "/": {"GET": Endpoint("openai_chat", Operation.HOME, needs_key=False)},  # Claude Code probes it with HEAD
     "/health": {"GET": _HEALTH},
     "/healthz": {"GET": _HEALTH},
-    "/v1/models": {"GET": Endpoint("openai_chat", Operation.MODELS)},
-    "/v1/chat/completions": {"POST": Endpoint("openai_chat", Operation.CHAT, "/chat/completions")},
-    "/v1/completions": {"POST": Endpoint("openai_chat", Operation.COMPLETIONS, "/completions")},
-    "/v1/embeddings": {"POST": Endpoint("openai_chat", Operation.EMBEDDINGS, "/embeddings")},
+    "/v1/models": {"GET": _MODELS},
+    "/v1beta/models": {"GET": Endpoint("gemini", Operation.MODELS)},
+    "/v1alpha/models": {"GET": Endpoint("gemini", Operation.MODELS)},
+    "/v1/chat/completions": {"POST": Endpoint("openai_chat", Operation.CHAT)},
+    "/v1/completions": {"POST": Endpoint("openai_chat", Operation.COMPLETIONS)},
+    "/v1/embeddings": {"POST": Endpoint("openai_chat", Operation.EMBEDDINGS)},
+    "/v1/messages": {"POST": Endpoint("claude", Operation.CHAT)},
+    "/v1/messages/count_tokens": {"POST": Endpoint("claude", Operation.COUNT_TOKENS)},
+    "/v1/responses": {"POST": Endpoint("openai_responses", Operation.CHAT)},
+    "/v1/responses/compact": {"POST": Endpoint("openai_responses", Operation.COMPACT)},
+    "/v1/responses/input_tokens": {"POST": Endpoint("openai_responses", Operation.COUNT_TOKENS)},
 })  # fmt: skip
+
+# What can be asked of a model in Gemini's paths. Clients use each of the three versions: the CLI /v1beta, google-genai /v1.
+_ACTIONS: Final[Mapping[str, tuple[Operation, bool]]] = MappingProxyType({
+    "generateContent": (Operation.CHAT, False),
+    "streamGenerateContent": (Operation.CHAT, True),
+    "countTokens": (Operation.COUNT_TOKENS, False),
+    "embedContent": (Operation.EMBEDDINGS, False),
+    "batchEmbedContents": (Operation.BATCH_EMBEDDINGS, False),
+})  # fmt: skip
+_MODEL_PATH: Final = re.compile(r"/(v1|v1beta|v1alpha)/models/(.+?)(?::(\w+))?", re.DOTALL)
 
 
 def find_endpoint(method: str, path: str) -> Endpoint:
@@ -67,17 +91,32 @@ def find_endpoint(method: str, path: str) -> Endpoint:
     """
     decoded = _decoded(path)
     methods = ENDPOINTS.get(decoded)
-    if methods is None and decoded.startswith("/v1/models/"):
-        methods = {"GET": Endpoint("openai_chat", Operation.MODEL, model=decoded.removeprefix("/v1/models/"))}
+    if methods is None:
+        methods = _methods_of_model(decoded)
     if methods is None:
         raise UnknownPath(
-            f"Nothing answers at {path[:200]}. Chat Completions are at /v1/chat/completions, models at /v1/models."
+            f"Nothing answers at {path[:200]}. There are /v1/chat/completions, /v1/responses, /v1/messages, "
+            "/v1beta/models/{model}:generateContent, /v1/embeddings and /v1/models."
         )
     endpoint = methods.get("GET" if method == "HEAD" else method)
     if endpoint is None:
         allow = [*methods, "HEAD"] if "GET" in methods else [*methods]
         raise WrongMethod(f"{path[:200]} does not take {method[:40]}; it takes {', '.join(allow)}.", allow=allow)
     return endpoint
+
+
+def _methods_of_model(path: str) -> Mapping[str, Endpoint] | None:
+    """What can be asked of the model that a path names."""
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        return None
+    version, model, action = found.groups()
+    if action in _ACTIONS:
+        operation, streams = _ACTIONS[action]
+        return {"POST": Endpoint("gemini", operation, model=model, streams=streams)}
+    if action is not None:
+        model = f"{model}:{action}"  # a name with a colon in it, such as those of fine-tuned models
+    return {"GET": Endpoint("openai_chat" if version == "v1" else "gemini", Operation.MODEL, model=model)}
 
 
 def dialect_of_path(path: str) -> str:
@@ -91,7 +130,7 @@ def dialect_of_path(path: str) -> str:
         return "claude"
     if path.startswith(("/v1beta/", "/v1alpha/")) or (path.startswith("/v1/models/") and ":" in path):
         return "gemini"
-    return "openai_chat"
+    return "openai_responses" if path.startswith("/v1/responses") else "openai_chat"
 
 
 def _decoded(path: str) -> str:

@@ -4,7 +4,8 @@
 
     DragomanError                     never raised itself
     ├── ClientError               the caller is to blame; carries the status and code of its answer; the message is shown to the caller
-    │   ├── BadRequest  AccessDenied  UnknownModel  UnknownPath  WrongMethod  TooLarge  TooSlow  Untranslatable
+    │   ├── BadRequest  AccessDenied  UnknownModel  ModelDenied  OverLimit  UnknownPath  WrongMethod  TooLarge  TooSlow
+    │   ├── HeadTooLarge  Untranslatable
     ├── UpstreamError             the provider broke its own protocol or could not be reached
     │   ├── BadStream  BadAnswer
     ├── NoDeployment              everybody who could answer is cooling, exhausted or gone
@@ -51,6 +52,24 @@ class AccessDenied(ClientError):
 
     status = 401
     code = "invalid_api_key"
+
+
+class ModelDenied(ClientError):
+    """The client key may not ask for this model; 403."""
+
+    status = 403
+    code = "model_not_allowed"
+
+
+class OverLimit(ClientError):
+    """The client key has used up what it may use for now; 429. `retry_at`: when it may ask again, epoch seconds."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_at: float) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
 
 
 class UnknownPath(ClientError):

@@ -11,8 +11,12 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
-from dragoman.core.answers import error_body, model_card, model_list, stream_error
+from dragoman.core.answering import Answering
+from dragoman.core.answers import model_card, model_list
+from dragoman.core.chat.fault import TRUNCATED, Fault
+from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey
+from dragoman.core.dialects import DIALECTS
 from dragoman.core.downstream import Downstream, Request
 from dragoman.core.effects import (
     CloseUpstream,
@@ -20,18 +24,19 @@ from dragoman.core.effects import (
     Effect,
     OpenUpstream,
     ReleaseUpstream,
-    WriteClient,
     WriteUpstream,
 )
 from dragoman.core.endpoints import LOCAL, Endpoint, Operation, dialect_of_path, find_endpoint
-from dragoman.core.errors import ClientError, MisuseError, UpstreamError, WrongMethod
+from dragoman.core.errors import ClientError, MisuseError, UnknownModel, UpstreamError, WrongMethod
 from dragoman.core.gateway import Gateway
-from dragoman.core.http_heads import Field
+from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.instants import parse_retry_after
-from dragoman.core.journal import Attempt, Journal, TokenUsage
-from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, forwarded_fields, read_usage
-from dragoman.core.request_text import RequestPeek, peek_request
+from dragoman.core.journal import Attempt, Journal
+from dragoman.core.lanes import Ask, Flow, Lane, Reply, choose_lane
+from dragoman.core.passthrough import answer_fields, forwarded_fields
+from dragoman.core.request_text import peek_body, peek_request
 from dragoman.core.routing.catalog import Target
+from dragoman.core.thinking import split_suffix
 from dragoman.core.upstream import Upstream
 
 # An answer that is no stream is sent when it is whole, so that a cut one can be an honest error. A larger one goes on as it comes.
@@ -41,7 +46,8 @@ _COLLECTED_LIMIT: Final = 8 * 1024 * 1024
 _RETRIED: Final = frozenset({401, 402, 403, 408, 429, 500, 502, 503, 504, 529})
 # What a client did wrong, when a provider says so.
 _CLIENT_FAULTS: Final = frozenset({400, 404, 405, 406, 409, 411, 413, 414, 415, 422})
-_LONGEST_PAUSE: Final = 4.0  # seconds between two rounds
+_FIRST_PAUSE: Final = 0.25  # seconds between two rounds, doubled each time
+_LONGEST_PAUSE: Final = 4.0
 _CLIENT_LEFT: Final = 499  # nginx's status for a client that closed before its answer
 
 
@@ -98,6 +104,9 @@ TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType({
     (State.STREAMING, Input.ABANDONED): State.DONE,
 })  # fmt: skip
 
+# States in which the provider may speak.
+_EXPECTING: Final = frozenset({State.AWAITING, State.COLLECTING, State.STREAMING})
+
 
 class Exchange:
     """One client request with all its attempts.
@@ -106,7 +115,8 @@ class Exchange:
         gateway: The gateway it belongs to.
         downstream: The client's side of HTTP, which frames the answer.
         next_attempt: Numbers attempts within the connection.
-        request_id: Ours, or the client's own.
+        request: What the client asks.
+        now: Epoch seconds.
 
     Attributes:
         state: Where it is.
@@ -118,40 +128,38 @@ class Exchange:
         self, gateway: Gateway, downstream: Downstream, next_attempt: Callable[[], int], request: Request, now: float
     ) -> None:
         self._gateway = gateway
-        self._down = downstream
         self._next_attempt = next_attempt
         self._request = request
         self._times = gateway.config.timeouts
         self._started_at = now
         self._ends_by = now + self._times.exchange
-        self._id = _request_id(request) or gateway.new_id()
-        self._endpoint: Endpoint | None = None
+        self._out = Answering(
+            gateway.config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
+        )
         self._client_key: ClientKey | None = None
         self._model = ""
-        self._peek: RequestPeek | None = None
-        self._hides_usage = False
+        self._ask: Ask | None = None
         self._targets: Sequence[Target] = ()
         self._position = 0  # in _targets, of the attempt in hand
         self._rounds_left = gateway.config.request_retry
-        self._pause = 0.25
+        self._pause = _FIRST_PAUSE
         # of the attempt in hand
         self._attempt = 0
         self._attempt_at = now
         self._is_reused = False
         self._up = Upstream(gateway.heads)
-        self._relay: StreamRelay | None = None
+        self._lane: Lane | None = None
+        self._flow: Flow | None = None
+        self._flow_fields: list[Field] = []
+        self._is_early = False  # the client was sent the head of a stream before the provider said anything
+        self._silent_by = math.inf  # the attempt's own deadline, beside those of the exchange and of keep-alives
         self._pieces: list[bytes] = []
         self._collected = 0
         # of what came of it
         self._attempts: list[Attempt] = []
         self._last_failure = ("", 502)
-        self._last_answer: tuple[int, list[Field], bytes, bool] | None = None
+        self._last_reply: Reply | None = None
         self._usage: TokenUsage | None = None
-        self._status = 0
-        self._fault = ""
-        self._error = ""
-        self._bytes_out = 0
-        self._first_byte_at: float | None = None
         self.state = State.READY
         self.deadline = self._ends_by
 
@@ -174,71 +182,124 @@ class Exchange:
         try:
             if request.method == "OPTIONS" and self._answer_preflight(now, effects):
                 return
-            endpoint = self._endpoint = find_endpoint(request.method, request.path)
+            endpoint = find_endpoint(request.method, request.path)
+            self._out.dialect = endpoint.dialect
             if endpoint.needs_key:
                 self._client_key = self._gateway.keys.check(request.fields, request.query)
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
                 return
-            peek = peek_request(request.body)
-            self._model = peek.model
-            self._targets = self._gateway.catalog.find(peek.model)
+            self._ask = self._read_ask(endpoint)
         except ClientError as error:
             self.refuse(error, now, effects)
             return
-        self._peek = peek
-        asked = peek.stream_options.include_usage if peek.stream_options else False
-        self._hides_usage = bool(peek.stream) and endpoint.operation is not Operation.EMBEDDINGS and not asked
         self._try(now, effects)
+
+    def _read_ask(self, endpoint: Endpoint) -> Ask:
+        """What is asked for, and of whom: a name that nobody has may have reasoning behind it (``model(high)``)."""
+        body = self._request.body
+        peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
+        self._model = peek.model
+        find = self._gateway.catalog.find
+        config = self._gateway.config
+        as_array = endpoint.streams is True and "alt=sse" not in self._request.query.split("&")
+        name, suffix = split_suffix(peek.model)
+        if suffix is not None:
+            try:
+                self._targets = find(name)
+            except UnknownModel:
+                suffix = None
+        if suffix is None:
+            self._targets = find(peek.model)
+        return Ask(endpoint, peek, body, suffix, config.strict_translation, config.debug, as_array)
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
         """Answer with an error that is the client's fault."""
+        if self._ask is None:
+            self._out.dialect = dialect_of_path(self._request.path)
         fields: list[Field] = []
         if isinstance(error, WrongMethod):
             fields.append((b"allow", ", ".join(error.allow).encode()))
         if error.status == 401:
             fields.append((b"www-authenticate", b"Bearer"))
-        self._answer_error(
+        self._out.fail(
             error.status, error.message, "client", now, effects, code=error.code, param=error.param, fields=fields
         )
+        self._end(now)
 
     def _answer_preflight(self, now: float, effects: list[Effect]) -> bool:
-        if not self._cors_fields():
+        if not self._out.cors_fields():
             return False
         fields = [
             (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
             (b"access-control-allow-headers", self._request.fields.get(b"access-control-request-headers", b"*")),
             (b"access-control-max-age", b"600"),
         ]
-        self._answer(204, fields, b"", now, effects)
+        self._out.whole(204, fields, b"", now, effects)
+        self._end(now)
         return True
 
     def _answer_locally(self, endpoint: Endpoint, now: float, effects: list[Effect]) -> None:
         gateway = self._gateway
-        dialect = "claude" if b"anthropic-version" in self._request.fields else "openai_chat"
+        dialect = endpoint.dialect
+        if dialect == "openai_chat" and b"anthropic-version" in self._request.fields:
+            dialect = "claude"
         match endpoint.operation:
+            case Operation.HOME:
+                body = gateway.home()
             case Operation.HEALTH:
                 body = gateway.health(now)
             case Operation.MODELS:
                 body = model_list(dialect, gateway.catalog.models())
             case _:
                 body = model_card(dialect, gateway.catalog.model(endpoint.model))
-        self._answer(200, [(b"content-type", b"application/json")], body, now, effects)
+        self._out.whole(200, [(b"content-type", b"application/json")], body, now, effects)
+        self._end(now)
 
     # --- attempts ---
 
-    def _try(self, now: float, effects: list[Effect], *, fresh: bool = False) -> None:
-        """Make an attempt at the target in hand."""
+    def _try(self, now: float, effects: list[Effect]) -> None:
+        """Make an attempt at the target in hand, or at the next that can be asked this at all."""
+        ask = self._ask
+        assert ask is not None  # there is no attempt before the request was read
+        while True:
+            try:
+                self._lane = choose_lane(ask, self._targets[self._position])
+                break
+            except ClientError as error:
+                if self._position + 1 < len(self._targets):
+                    self._position += 1
+                elif self._attempts:
+                    self._give_up(now, effects)
+                    return
+                else:
+                    self.refuse(error, now, effects)
+                    return
+        self._attempt_at = now
+        self._open(now, effects, fresh=False)
+
+    def _open(self, now: float, effects: list[Effect], *, fresh: bool) -> None:
         self._receive(Input.ATTEMPTED)
-        if not fresh:
-            self._attempt_at = now
         self._attempt = self._next_attempt()
         self._up = Upstream(self._gateway.heads)
-        self._relay = None
+        self._flow = None
         self._pieces = []
         self._collected = 0
-        self.deadline = min(now + self._times.connect, self._ends_by)
+        self._wait(now, self._times.connect)
         effects.append(OpenUpstream(self._attempt, self._targets[self._position].origin, fresh))
+
+    def _wait(self, now: float, seconds: float) -> None:
+        """The provider has `seconds` for the next thing; the client, if it is owed a stream, hears something meanwhile."""
+        silent_by = self._silent_by = now + seconds
+        deadline = self.deadline = silent_by if silent_by < self._ends_by else self._ends_by
+        keepalive = self._gateway.config.keepalive_seconds
+        if keepalive and self._may_keep_alive():
+            self.deadline = min(deadline, now + keepalive)
+
+    def _may_keep_alive(self) -> bool:
+        if self.state is State.STREAMING:
+            return self._flow is not None
+        return self.state is State.AWAITING and self._ask is not None and bool(self._ask.peek.stream)
 
     def upstream_opened(self, attempt: int, now: float, reused: bool, effects: list[Effect]) -> None:
         """The connection of an attempt stands: send the request."""
@@ -246,21 +307,17 @@ class Exchange:
             return
         self._receive(Input.OPENED)
         self._is_reused = reused
-        self.deadline = min(now + self._times.first_byte, self._ends_by)
-        effects.append(WriteUpstream(attempt, self._upstream_request(self._targets[self._position])))
-
-    def _upstream_request(self, target: Target) -> bytes:
-        endpoint, peek = self._endpoint, self._peek
-        assert endpoint is not None and peek is not None  # noqa: PT018 - there is no attempt without them
-        body = build_request_body(self._request.body, peek, target.upstream_model, ask_usage=self._hides_usage)
-        return b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
+        self._wait(now, self._times.first_byte)
+        target, lane = self._targets[self._position], self._lane
+        assert lane is not None  # chosen before the connection was asked for
+        head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
             target.base_path,
-            endpoint.upstream_path.encode("ascii"),
+            lane.path,
             target.head,
-            forwarded_fields(self._request.fields),
-            len(body),
-            body,
+            forwarded_fields(self._request.fields, target.dialect),
+            len(lane.body),
         )
+        effects.append(WriteUpstream(attempt, head + lane.body))
 
     def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float, effects: list[Effect]) -> None:
         """The connection of an attempt could not be opened."""
@@ -270,150 +327,193 @@ class Exchange:
 
     def upstream_sent(self, attempt: int, data: bytes, now: float, effects: list[Effect]) -> None:
         """The provider sent something; nothing: it closed."""
-        if attempt != self._attempt or self.state not in {State.AWAITING, State.COLLECTING, State.STREAMING}:
+        if attempt != self._attempt or self.state not in _EXPECTING:
             return
         up = self._up
         try:
             if data:
                 data = up.receive_data(data)
             else:
-                if self._is_reused and not up.has_begun:
-                    self._try(now, effects, fresh=True)
+                if self._is_reused and not up.has_begun and self.state is State.AWAITING:
+                    self._open(now, effects, fresh=True)
                     return
                 up.receive_end()
         except UpstreamError as error:
             self._broken(error.message, now, effects)
             return
-        if up.head is None:
+        head = up.head
+        if head is None:
             return
-        self.deadline = min(now + self._times.between_pieces, self._ends_by)
-        if self.state is State.AWAITING and not self._begin_answer(now, effects):
+        if self.state is State.AWAITING and self._flow is None and not self._begin_answer(head, now, effects):
             return
+        if self._is_early and not self._check_early(head, data, now, effects):
+            return
+        self._wait(now, self._times.between_pieces)
         if self.state is State.COLLECTING:
-            self._collect(data, now, effects)
+            self._collect(head, data, now, effects)
         else:
-            self._relay_piece(data, now, effects)
+            self._relay(head, data, now, effects)
 
-    def _begin_answer(self, now: float, effects: list[Effect]) -> bool:
-        """The answer's head is there: decide whether it is a stream or collected. False: neither, it is of no use."""
-        head = self._up.head
-        assert head is not None  # the caller looked
-        kind = _content_type(head.fields)
-        if kind == b"text/html":
+    def _begin_answer(self, head: ResponseHead, now: float, effects: list[Effect]) -> bool:
+        """The answer's head is there: decide whether it flows or is collected. False: neither, it is of no use."""
+        if _content_type(head.fields) == b"text/html":
             # A page for people, from a proxy or a load balancer in between: no client of an API can read it.
             self._broken(f"answered {head.status} with an HTML page instead of JSON", now, effects)
             return False
-        if kind == b"text/event-stream" and head.status < 300:
-            if self._relay is None:
-                self._relay = StreamRelay(hide_usage=self._hides_usage)
-            return True
-        self._receive(Input.COLLECTED)
+        assert self._lane is not None  # chosen before the connection was asked for
+        flow = self._lane.flow(head, now) if head.status < 300 else None
+        if flow is None:
+            self._receive(Input.COLLECTED)
+        else:
+            self._flow_fields, self._flow = flow
         return True
 
-    def _collect(self, data: bytes, now: float, effects: list[Effect]) -> None:
+    def _check_early(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> bool:
+        """The client's stream began before this answer: if it is no stream, its error goes into that. False: not yet, or done."""
+        if head.status < 300 and _content_type(head.fields) == b"text/event-stream":
+            self._is_early = False
+            return True
         if data:
             self._pieces.append(data)
             self._collected += len(data)
-        up = self._up
-        head = up.head
-        assert head is not None  # collecting begins with it
-        if up.is_complete:
-            self._answer_collected(b"".join(self._pieces), now, effects)
-        elif self._collected > _COLLECTED_LIMIT:
+        if self._up.is_complete or self._collected > _COLLECTED_LIMIT:
+            assert self._lane is not None  # chosen before the connection was asked for
+            reply = self._lane.error(head, b"".join(self._pieces), now)
+            self._leave_upstream(effects)
+            self._note_attempt("status", f"answered {head.status}", head.status, now)
+            self._break_flow(reply.fault or Fault("internal", f"{self._provider} answered {head.status}"), now, effects)
+        return False
+
+    def _collect(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
+        if data:
+            self._pieces.append(data)
+            self._collected += len(data)
+        if self._up.is_complete:
+            body, self._pieces = b"".join(self._pieces), []
+            self._leave_upstream(effects)
+            self._answer_collected(head, body, now, effects)
+        elif self._collected > _COLLECTED_LIMIT and self._targets[self._position].dialect == self._out.dialect:
             self._receive(Input.STREAMED)
             body, self._pieces = b"".join(self._pieces), []
-            self._write_head(head.status, answer_fields(head), None, now, effects)
-            self._write(body, now, effects)
+            self._out.begin(head.status, answer_fields(head), None, now, effects)
+            self._out.write(body, effects)
 
-    def _answer_collected(self, body: bytes, now: float, effects: list[Effect]) -> None:
-        head = self._up.head
-        assert head is not None  # collecting begins with it
-        self._leave_upstream(effects)
+    def _answer_collected(self, head: ResponseHead, body: bytes, now: float, effects: list[Effect]) -> None:
+        lane = self._lane
+        assert lane is not None  # chosen before the connection was asked for
         if head.status < 300:
             if not body and head.status != 204:
                 self._fail("empty", "answered with an empty body", 502, now, effects)
                 return
-            self._usage = read_usage(body)
-            self._note_attempt("ok", "", head.status, now)
-            self._answer(head.status, answer_fields(head), body, now, effects)
-            return
-        answer = (head.status, answer_fields(head), body, True)
-        if head.status in _RETRIED:
-            self._fail("status", f"answered {head.status}", head.status, now, effects, answer=answer)
-            return
-        self._note_attempt("status", f"answered {head.status}", head.status, now)
-        self._pass_error(answer, now, effects)
+            try:
+                reply = lane.answer(head, body, now)
+            except UpstreamError as error:
+                self._fail("garbage", f"answered with something that is no answer: {error.message}", 502, now, effects)
+                return
+            if reply.fault is None:
+                self._usage = reply.usage
+                self._note_attempt("ok", "", head.status, now)
+                self._out.whole(reply.status, reply.fields, reply.body, now, effects)
+                self._end(now)
+                return
+        else:
+            reply = lane.error(head, body, now)
+        self._fail_with(reply, head.status, now, effects)
 
-    def _pass_error(self, answer: tuple[int, list[Field], bytes, bool], now: float, effects: list[Effect]) -> None:
-        """A provider's error, byte for byte: clients match its wording."""
-        status, fields, body, _ = answer
-        self._fault = "client" if status in _CLIENT_FAULTS else "provider"
-        self._error = f"{self._provider} answered {status}"
-        self._answer(status, [*fields, (b"x-dragoman-fault", self._fault.encode())], body, now, effects)
+    def _fail_with(self, reply: Reply, status: int, now: float, effects: list[Effect]) -> None:
+        """The provider answered with an error: ask another if that may help, else it is the client's."""
+        status = reply.status if status < 300 else status
+        what = f"answered {status}"
+        if status in _RETRIED:
+            self._fail("status", what, status, now, effects, reply=reply)
+            return
+        self._note_attempt("status", what, status, now)
+        self._pass_error(reply, now, effects)
 
-    def _relay_piece(self, data: bytes, now: float, effects: list[Effect]) -> None:
-        up, relay = self._up, self._relay
-        out = relay.feed(data) if relay is not None and data else data
+    def _pass_error(self, reply: Reply, now: float, effects: list[Effect]) -> None:
+        """A provider's error, in the client's words; between equal dialects byte for byte, for clients match its wording."""
+        self._out.fault = "client" if reply.status in _CLIENT_FAULTS else "provider"
+        self._out.error = f"{self._provider} answered {reply.status}"
+        fields = [*reply.fields, (b"x-dragoman-fault", self._out.fault.encode())]
+        self._out.whole(reply.status, fields, reply.body, now, effects)
+        self._end(now)
+
+    def _relay(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
+        """A piece of an answer that flows."""
+        flow = self._flow
+        out = flow.feed(data) if flow is not None and data else data
+        is_complete = self._up.is_complete
+        if is_complete and flow is not None:
+            out += flow.end()
+        if flow is not None and flow.fault is not None:
+            self._flow_failed(flow, flow.fault, out, now, effects)
+            return
         if self.state is State.AWAITING:
-            head = up.head
-            assert head is not None  # an answer began
             if not out:
-                if up.is_complete:
+                if is_complete:
                     self._leave_upstream(effects)
                     self._fail("empty", "ended its stream before it began", 502, now, effects)
                 return
             self._receive(Input.STREAMED)
-            self._write_head(head.status, answer_fields(head), None, now, effects)
-        if up.is_complete:
-            end = relay.end() if relay is not None else b""
+            self._out.begin(head.status, self._flow_fields, None, now, effects)
+        if is_complete:
             self._leave_upstream(effects)
-            if relay is not None:
-                self._usage = relay.usage
-            self._note_attempt("ok", "", up.head.status if up.head else None, now)
-            self._finish(out + end, now, effects)
+            self._usage = flow.usage if flow is not None else None
+            self._note_attempt("ok", "", head.status, now)
+            self._out.finish(out, effects)
+            self._end(now)
         elif out:
-            self._write(out, now, effects)
+            self._out.write(out, effects)
+
+    def _flow_failed(self, flow: Flow, fault: Fault, out: bytes, now: float, effects: list[Effect]) -> None:
+        """The provider says, inside a stream that began as a success, that it failed."""
+        effects.append(CloseUpstream(self._attempt))
+        if self.state is State.AWAITING:  # nothing went to the client: it can have a proper error, or another's answer
+            status, body = DIALECTS[self._out.dialect].build_error(fault)
+            fields: list[Field] = [(b"content-type", b"application/json")]
+            if fault.retry_after is not None:
+                fields.append((b"retry-after", b"%d" % math.ceil(fault.retry_after)))
+            self._fail_with(Reply(status, fields, body, None, fault), status, now, effects)
+            return
+        self._usage = flow.usage
+        outcome = "cut" if fault is TRUNCATED else "failed"
+        self._note_attempt(outcome, fault.message, self._up.head.status if self._up.head else None, now)
+        self._out.fault, self._out.error = "provider", f"{self._provider}: {fault.message}"
+        self._out.finish(out, effects)
+        self._end(now)
 
     def _broken(self, what: str, now: float, effects: list[Effect]) -> None:
         """The provider broke the protocol, or its answer off."""
         effects.append(CloseUpstream(self._attempt))
         if self.state is State.STREAMING:
             self._note_attempt("cut", what, self._up.head.status if self._up.head else None, now)
-            self._break_stream(502, f"{self._provider} {what}.", now, effects)
+            self._break_flow(Fault("truncated", f"{self._provider} {what}."), now, effects)
         else:
             self._fail("cut" if self._up.has_begun else "closed", what, 502, now, effects)
 
-    def _break_stream(self, status: int, message: str, now: float, effects: list[Effect]) -> None:
+    def _break_flow(self, fault: Fault, now: float, effects: list[Effect], *, blame: str = "provider") -> None:
         """End an answer that has begun with an error in the client's dialect."""
-        self._fault = "gateway" if status == 503 else "provider"
-        self._error = message
-        if self._relay is None:  # not a stream of events: there is no place for an error but the missing end
-            self._down.keeps_alive = False
-            self._end(now, effects)
-            return
-        self._usage = self._relay.usage
-        self._finish(stream_error(self._dialect, status, message, request_id=self._id), now, effects)
+        self._out.fault, self._out.error = blame, fault.message
+        if self._flow is None:  # not a stream of events: there is no place for an error but the missing end
+            self._out.tear()
+        else:
+            self._usage = self._flow.usage
+            self._out.finish(self._flow.fail(fault), effects)
+        self._end(now)
 
     def _fail(
-        self,
-        outcome: str,
-        what: str,
-        status: int,
-        now: float,
-        effects: list[Effect],
-        *,
-        answer: tuple[int, list[Field], bytes, bool] | None = None,
+        self, outcome: str, what: str, status: int, now: float, effects: list[Effect], *, reply: Reply | None = None
     ) -> None:
         """The attempt in hand came to nothing: make another, or give up."""
-        self._note_attempt(outcome, what, answer[0] if answer else None, now)
+        self._note_attempt(outcome, what, status if reply else None, now)
         self._receive(Input.FAILED)
         self._last_failure = (f"{self._provider} {what}.", status)
-        self._last_answer = answer
+        self._last_reply = reply
         self._attempt = 0
         if self._position + 1 < len(self._targets):
             self._position += 1
             self._try(now, effects)
-        elif self._rounds_left > 0 and self._may_come_again(answer, status, now):
+        elif self._rounds_left > 0 and self._may_come_again(reply, status, now):
             self._rounds_left -= 1
             self._position = 0
             self._receive(Input.PAUSED)
@@ -423,21 +523,22 @@ class Exchange:
         else:
             self._give_up(now, effects)
 
-    def _may_come_again(self, answer: tuple[int, list[Field], bytes, bool] | None, status: int, now: float) -> bool:
+    def _may_come_again(self, reply: Reply | None, status: int, now: float) -> bool:
         """Whether another round may do better: not for a credential that is refused, not before a long Retry-After."""
-        if answer is None:
+        if reply is None:
             return status != 504
-        retry_after = next((value for name, value in answer[1] if name == b"retry-after"), None)
+        retry_after = next((value for name, value in reply.fields if name == b"retry-after"), None)
         retry_at = parse_retry_after(retry_after.decode("latin-1"), now=now) if retry_after is not None else None
         return status not in {401, 402} and (retry_at is None or retry_at - now <= _LONGEST_PAUSE)
 
     def _give_up(self, now: float, effects: list[Effect]) -> None:
-        if self._last_answer is not None:
-            self._pass_error(self._last_answer, now, effects)
+        if self._last_reply is not None:
+            self._pass_error(self._last_reply, now, effects)
             return
         message, status = self._last_failure
         code = "upstream_timeout" if status == 504 else "upstream_error"
-        self._answer_error(status, message, "provider", now, effects, code=code)
+        self._out.fail(status, message, "provider", now, effects, code=code)
+        self._end(now)
 
     # --- time ---
 
@@ -452,11 +553,29 @@ class Exchange:
             else:
                 self._try(now, effects)
             return
+        if not over and now < self._silent_by:
+            self._keep_alive(now, effects)
+            return
         effects.append(CloseUpstream(self._attempt))
-        limit = self._times.exchange
+        self._silent(over, now, effects)
+
+    def _keep_alive(self, now: float, effects: list[Effect]) -> None:
+        """The provider thinks: tell the client that somebody is there, and let it know nothing else."""
+        if self.state is State.AWAITING:
+            assert self._lane is not None  # chosen before the connection was asked for
+            if self._flow is None:
+                self._flow_fields, self._flow = self._lane.early_flow(now)
+                self._is_early = True
+            self._receive(Input.STREAMED)
+            self._out.begin(200, self._flow_fields, None, now, effects)
+        if self._ask is not None:
+            self._out.write(b"\n" if self._ask.wants_array else DIALECTS[self._out.dialect].keepalive, effects)
+        self._wait(now, self._silent_by - now)
+
+    def _silent(self, over: bool, now: float, effects: list[Effect]) -> None:
+        """The provider had its time."""
         if over:
-            what = f"had not finished after {limit:g} seconds"
-            self._targets = self._targets[: self._position + 1]
+            what = f"had not finished after {self._times.exchange:g} seconds"
             self._rounds_left = 0
         elif self.state is State.OPENING:
             what = f"could not be reached within {self._times.connect:g} seconds"
@@ -466,9 +585,9 @@ class Exchange:
             what = f"sent nothing within {self._times.first_byte:g} seconds"
         if self.state is State.STREAMING:
             self._note_attempt("silent", what, self._up.head.status if self._up.head else None, now)
-            self._break_stream(504, f"{self._provider} {what}.", now, effects)
+            self._break_flow(Fault("timeout", f"{self._provider} {what}."), now, effects)
             return
-        if self.state is not State.OPENING:
+        if over or self.state is not State.OPENING:
             # It may be answering still: asking another would be paid for twice.
             self._targets = self._targets[: self._position + 1]
         self._fail("silent", what, 504, now, effects)
@@ -480,12 +599,12 @@ class Exchange:
         if self._attempt:
             effects.append(CloseUpstream(self._attempt))
             self._note_attempt("abandoned", "the client left", self._up.head.status if self._up.head else None, now)
-        if self._relay is not None:
-            self._usage = self._relay.usage
+        if self._flow is not None:
+            self._usage = self._flow.usage
         self._receive(Input.ABANDONED)
-        self._status = self._status or _CLIENT_LEFT
-        self._fault = "client"
-        self._error = "the client left before its answer was complete"
+        self._out.status = self._out.status or _CLIENT_LEFT
+        self._out.fault = "client"
+        self._out.error = "the client left before its answer was complete"
         self._close_journal(now)
 
     def abort(self, now: float, effects: list[Effect]) -> None:
@@ -497,93 +616,25 @@ class Exchange:
             effects.append(CloseUpstream(self._attempt))
             self._note_attempt("abandoned", "the gateway is shutting down", None, now)
         if self.state is State.STREAMING:
-            self._break_stream(503, message, now, effects)
+            self._break_flow(Fault("overloaded", message), now, effects, blame="gateway")
             return
-        self.state = State.READY
-        self._answer_error(503, message, "gateway", now, effects, code="shutting_down")
+        self._receive(Input.ABANDONED)
+        self._out.fail(503, message, "gateway", now, effects, code="shutting_down")
+        self._close_journal(now)
 
-    # --- the answer ---
+    # --- the end ---
 
     @property
     def _provider(self) -> str:
         return self._targets[self._position].provider
 
-    @property
-    def _dialect(self) -> str:
-        return self._endpoint.dialect if self._endpoint is not None else dialect_of_path(self._request.path)
-
-    def _cors_fields(self) -> list[Field]:
-        allowed = self._gateway.config.cors_origins
-        origin = self._request.fields.get(b"origin")
-        if not allowed or origin is None:
-            return []
-        if "*" in allowed:
-            return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
-        if origin.decode("latin-1") in allowed:
-            return [
-                (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", b"retry-after, x-request-id, x-dragoman-fault"),
-                (b"vary", b"origin"),
-            ]
-        return []
-
-    def _write_head(
-        self, status: int, fields: list[Field], length: int | None, now: float, effects: list[Effect]
-    ) -> None:
-        self._status = status
-        self._first_byte_at = now
-        fields = [*fields, (b"x-request-id", self._id.encode("ascii"))]
-        if self._gateway.config.cors_origins:
-            fields += self._cors_fields()
-        effects.append(WriteClient(self._down.start_answer(status, fields, length=length)))
-
-    def _write(self, data: bytes, now: float, effects: list[Effect]) -> None:
-        self._bytes_out += len(data)
-        effects.append(WriteClient(self._down.frame(data)))
-
-    def _finish(self, data: bytes, now: float, effects: list[Effect]) -> None:
-        """The last of an answer that has begun."""
-        if data:
-            self._bytes_out += len(data)
-            data = self._down.frame(data)
-        end = data + self._down.finish()
-        if end:
-            effects.append(WriteClient(end))
-        self._end(now, effects)
-
-    def _answer(self, status: int, fields: list[Field], body: bytes, now: float, effects: list[Effect]) -> None:
-        """A whole answer."""
-        self._write_head(status, fields, len(body), now, effects)
-        self._finish(body, now, effects)
-
-    def _answer_error(
-        self,
-        status: int,
-        message: str,
-        fault: str,
-        now: float,
-        effects: list[Effect],
-        *,
-        code: str | None = None,
-        param: str | None = None,
-        fields: Sequence[Field] = (),
-    ) -> None:
-        self._fault = fault
-        self._error = message
-        body = error_body(self._dialect, status, message, code=code, param=param, request_id=self._id)
-        head = [(b"content-type", b"application/json"), (b"x-dragoman-fault", fault.encode()), *fields]
-        self._answer(status, head, body, now, effects)
-
     def _leave_upstream(self, effects: list[Effect]) -> None:
         """The answer is complete: let the connection go, for others if it is sound."""
         effects.append(ReleaseUpstream(self._attempt) if self._up.may_be_kept else CloseUpstream(self._attempt))
 
-    def _end(self, now: float, effects: list[Effect]) -> None:
-        if self.state is not State.DONE:
-            self._receive(Input.ANSWERED)
-            self._close_journal(now)
-
-    # --- the books ---
+    def _end(self, now: float) -> None:
+        self._receive(Input.ANSWERED)
+        self._close_journal(now)
 
     def _note_attempt(self, outcome: str, detail: str, status: int | None, now: float) -> None:
         target = self._targets[self._position]
@@ -603,26 +654,30 @@ class Exchange:
 
     def _close_journal(self, now: float) -> None:
         self.deadline = math.inf
-        request = self._request
+        request, out, lane = self._request, self._out, self._lane
+        losses = () if lane is None else (*lane.losses, *(self._flow.losses if self._flow is not None else ()))
         self._gateway.record(
             Journal(
-                request_id=self._id,
+                request_id=out.request_id,
                 method=request.method,
                 path=request.path,
-                dialect=self._dialect,
+                dialect=out.dialect,
                 client_key=self._client_key.label if self._client_key is not None else "",
                 model=self._model,
-                status=self._status,
-                fault=self._fault,
-                error=self._error,
-                streamed=self._relay is not None,
+                status=out.status,
+                fault=out.fault,
+                error=out.error,
+                streamed=self._flow is not None,
                 attempts=tuple(self._attempts),
                 usage=self._usage,
                 bytes_in=request.bytes_in,
-                bytes_out=self._bytes_out,
+                bytes_out=out.bytes_out,
                 started_at=self._started_at,
-                first_byte_at=self._first_byte_at,
+                first_byte_at=out.first_byte_at,
                 ended_at=now,
+                losses=losses,
+                thinking_asked=lane.asked if lane is not None else None,
+                thinking_applied=lane.applied if lane is not None else None,
             )
         )
 

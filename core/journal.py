@@ -1,10 +1,12 @@
 """The record of one exchange: what was asked, who tried to answer, what it came to. No secret is ever in it."""
 
+from collections.abc import Sequence
+
 import attrs
 
+from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.request import Thinking
 from dragoman.core.chat.usage import TokenUsage
-
-__all__ = ["Attempt", "Journal", "TokenUsage"]
 
 
 @attrs.frozen
@@ -58,6 +60,9 @@ class Journal:
         started_at: Epoch seconds, when the head of the request was complete.
         first_byte_at: Epoch seconds of the first byte to the client, or None.
         ended_at: Epoch seconds.
+        losses: What could not be said in another dialect.
+        thinking_asked: Reasoning the client asked for; None: it said nothing, or nobody looked.
+        thinking_applied: Reasoning the provider was asked for.
 
     """
 
@@ -78,3 +83,6 @@ class Journal:
     started_at: float
     first_byte_at: float | None
     ended_at: float
+    losses: Sequence[Loss] = ()
+    thinking_asked: Thinking | None = None
+    thinking_applied: Thinking | None = None

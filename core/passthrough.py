@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
+from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.http_heads import Field, ResponseHead
-from dragoman.core.journal import TokenUsage
 from dragoman.core.request_text import RequestPeek, insert_key, read_value, replace_value, splice_model
 
 # An event longer than this is passed on as it comes; images in base64 reach a few MiB.
@@ -24,9 +24,16 @@ _ANSWER_FIELDS: Final = frozenset({
 })  # fmt: skip
 _ANSWER_PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit", b"x-codex-")
 
-_REQUEST_FIELDS: Final = (
-    b"openai-beta", b"anthropic-beta", b"anthropic-version", b"idempotency-key", b"traceparent", b"tracestate",
-)  # fmt: skip
+# What of the client's headers concerns a provider, by the dialect it speaks.
+_FOR_ANY: Final = (b"idempotency-key", b"traceparent", b"tracestate")
+_REQUEST_FIELDS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "openai_chat": (b"openai-beta", *_FOR_ANY),
+    "openai_responses": (b"openai-beta", b"session_id", *_FOR_ANY),
+    "claude": (b"anthropic-beta", b"anthropic-version", *_FOR_ANY),
+    "gemini": _FOR_ANY,
+}
+# Required by Anthropic's API; the first there was, for clients that speak another dialect and name none.
+_ANTHROPIC_VERSION: Final = b"anthropic-version: 2023-06-01\r\n"
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -75,9 +82,10 @@ def _asking(options: bytes) -> bytes:
     return insert_key(options, "include_usage", True)
 
 
-def forwarded_fields(fields: Mapping[bytes, bytes]) -> bytes:
-    """Header lines of the client's that concern the provider."""
-    return b"".join(b"%b: %b\r\n" % (name, fields[name]) for name in _REQUEST_FIELDS if name in fields)
+def forwarded_fields(fields: Mapping[bytes, bytes], dialect: str) -> bytes:
+    """Header lines of the client's that concern a provider which speaks `dialect`, and those it cannot do without."""
+    lines = b"".join([b"%b: %b\r\n" % (name, fields[name]) for name in _REQUEST_FIELDS[dialect] if name in fields])
+    return lines if dialect != "claude" or b"anthropic-version" in fields else lines + _ANTHROPIC_VERSION
 
 
 def answer_fields(head: ResponseHead) -> list[Field]:

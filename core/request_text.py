@@ -36,7 +36,12 @@ class RequestPeek(msgspec.Struct, gc=False):
     stream_options: StreamOptions | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class _Object(msgspec.Struct, gc=False):
+    """Any JSON object."""
+
+
 _PEEK: Final = msgspec.json.Decoder(RequestPeek)
+_OBJECT: Final = msgspec.json.Decoder(_Object)
 
 
 def peek_request(body: bytes) -> RequestPeek:
@@ -52,6 +57,17 @@ def peek_request(body: bytes) -> RequestPeek:
     if not (peek.model.isascii() or _is_utf8(peek.model)):
         raise BadRequest("`model` has half a surrogate pair in it; no model is called that.", param="model")
     return peek
+
+
+def peek_body(body: bytes, model: str, streams: bool) -> RequestPeek:
+    """Look into a request whose path says the model and whether it streams: that its body is a JSON object is all.
+
+    Raises:
+        BadRequest: It is not.
+
+    """
+    decode_request(_OBJECT, body)
+    return RequestPeek(model, streams)
 
 
 def _is_utf8(text: str) -> bool:

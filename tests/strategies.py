@@ -100,7 +100,7 @@ json_values = st.recursive(
 
 
 @st.composite
-def request_texts(draw: st.DrawFn, value: object) -> bytes:
+def json_texts(draw: st.DrawFn, value: object) -> bytes:
     """`value` as somebody might write it: separators, indent, escapes, keys spelled in escapes."""
     text = json.dumps(
         value,

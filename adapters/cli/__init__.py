@@ -18,6 +18,7 @@ COMMANDS: Final = MappingProxyType(
         "serve": "Serve the gateway.",
         "check": "Check the configuration and show what would be served.",
         "init": "Write a commented configuration to start from.",
+        "translate": "Translate a request or an answer from one dialect to another.",
     }
 )
 

@@ -1,20 +1,30 @@
-"""What can be asked for, and who may answer: every model name with its targets.
+"""What can be asked for, and who may answer: every model name with its deployments.
 
-A name is a model's alias, its ``prefix/alias`` where the provider has a prefix, or ``provider/anything`` where a provider has no list of
-models. Several providers behind one name share it: all their targets answer, in turn.
+A name is a model's alias, its ``prefix/alias`` where the provider has a prefix (only that with ``force-model-prefix``), or
+``provider/anything`` where a provider has no list of models. Several providers behind one name share it, and so do several upstream models
+of one provider: a pool. Those of the highest priority come first. Providers that share a name by chance rather than by intent are a
+collision (`Catalog.collisions`): nothing is wrong with it, but whoever wrote the configuration should know.
 """
 
 import difflib
-from collections.abc import Sequence
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from dragoman.core.answers import ModelCard
-from dragoman.core.config import Config, Credential, Provider
+from dragoman.core.config import ClientKey, Config, Credential, Provider
 from dragoman.core.effects import Origin
 from dragoman.core.errors import UnknownModel
+from dragoman.core.routing.names import may_ask
 from dragoman.core.urls import parse_proxy, split_url
+from dragoman.core.wildcards import compile_wildcards
+
+SPOKEN: Final = frozenset({"openai_chat", "openai_responses", "claude", "gemini"})  # dialects we can speak to providers
+_OPEN_ROUTES: Final = 1024  # names of open providers that are remembered; clients may make up any number
 
 # Looking for names that come near costs time in proportion to the name asked for, and that may be 64 MiB.
 _LONGEST_LIKELY: Final = 128
@@ -31,6 +41,10 @@ class Target:
         origin: Where to connect.
         base_path: The path part of the base URL, without a trailing slash.
         head: The header lines that every request to it carries, credential included.
+        dialect: What it speaks.
+        signer: Whose signatures of reasoning it can check: ``openai``, ``claude``, ``gemini``; empty: nobody's.
+        is_official: It is the dialect's inventor, not one of those who speak it too.
+        identity: Of the credential: the same over reloads and restarts while the credential is the same; tells nothing of it.
 
     """
 
@@ -40,6 +54,82 @@ class Target:
     origin: Origin
     base_path: bytes
     head: bytes = attrs.field(repr=False)
+    dialect: str = "openai_chat"
+    signer: str = ""
+    is_official: bool = False
+    identity: str = ""
+
+
+_OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai_chat": ("api.openai.com",),
+    "openai_responses": ("api.openai.com",),
+    "claude": ("api.anthropic.com",),
+    "gemini": ("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
+}
+_SIGNERS: Final = {"openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini"}
+
+
+def _auth(dialect: str, is_official: bool, key: str) -> dict[str, str]:
+    """How a provider wants to be shown a key. Compatible servers in front of Claude take it as a bearer, as its SDKs can send it."""
+    match dialect:
+        case "claude":
+            return {"x-api-key": key} if is_official else {"authorization": f"Bearer {key}"}
+        case "gemini":
+            return {"x-goog-api-key": key}
+        case _:
+            return {"authorization": f"Bearer {key}"}
+
+
+@attrs.frozen(eq=False)
+class Deployment:
+    """A provider and an upstream model, with the credentials that may serve it.
+
+    Attributes:
+        provider: The provider.
+        upstream_model: The name to send.
+        targets: One for each credential, in order of configuration.
+        credentials: The credential of each target.
+
+    """
+
+    provider: Provider
+    upstream_model: str
+    targets: tuple[Target, ...]
+    credentials: tuple[Credential, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class Route:
+    """From a name to its deployments, in order of configuration.
+
+    Attributes:
+        name: What is asked for.
+        deployments: Who may answer.
+        left_out: Provider, upstream model and reason for each that would, but for its configuration.
+
+    """
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    left_out: tuple[tuple[str, str, str], ...] = ()
+
+    def targets(self) -> list[Target]:
+        """All targets of all deployments, but for disabled credentials."""
+        return [
+            target
+            for deployment in self.deployments
+            for target, credential in zip(deployment.targets, deployment.credentials, strict=True)
+            if not credential.disabled
+        ]
+
+
+@attrs.frozen
+class Collision:
+    """One name, several providers; `providers` in order of configuration, `message` for people."""
+
+    name: str
+    providers: tuple[str, ...]
+    message: str
 
 
 class Catalog:
@@ -48,29 +138,56 @@ class Catalog:
     Args:
         config: The configuration.
         user_agent: What providers are told about us.
+        dialects: What we can speak to providers.
 
     """
 
-    def __init__(self, config: Config, user_agent: str) -> None:
+    def __init__(self, config: Config, user_agent: str, dialects: Collection[str] = SPOKEN) -> None:
         self._config = config
         self._user_agent = user_agent
-        self._routes: dict[str, list[Target]] = {}
-        self._owners: dict[str, str] = {}
-        self._open: dict[str, Provider] = {}
+        self._dialects = dialects
+        self._found: dict[str, list[Deployment]] = {}
+        self._left_out: dict[str, list[tuple[str, str, str]]] = {}
+        self._open: dict[str, list[tuple[Provider, re.Pattern[str] | None]]] = {}
+        self._open_routes: OrderedDict[str, Route] = OrderedDict()
         self._turns: dict[str, int] = {}
+        self._learned: dict[str, tuple[str, ...]] = {}
         for provider in config.providers:
-            if provider.credentials and not provider.disabled and provider.dialect == "openai_chat":
-                self._add(provider)
+            self._add(provider)
+        self._routes = {
+            name: Route(name, tuple(found), tuple(self._left_out.get(name, ()))) for name, found in self._found.items()
+        }
+        self.collisions = self._find_collisions()
 
     def _add(self, provider: Provider) -> None:
-        if not provider.models:
-            self._open[provider.prefix or provider.name] = provider
+        problem = self._problem_of(provider)
+        if not provider.models and problem is None:
+            for name in dict.fromkeys((provider.prefix or provider.name, provider.name)):
+                self._open.setdefault(name, []).append((provider, compile_wildcards(provider.excluded_models)))
         for model in provider.models:
-            targets = [self._target(provider, credential, model.name) for credential in provider.credentials]
-            names = [model.alias] + ([f"{provider.prefix}/{model.alias}"] if provider.prefix else [])
+            names = [] if self._config.force_model_prefix and provider.prefix else [model.alias]
+            names += [f"{provider.prefix}/{model.alias}"] if provider.prefix else []
+            deployment = None if problem else self._deployment(provider, model.name)
             for name in names:
-                self._routes.setdefault(name, []).extend(targets)
-                self._owners.setdefault(name, provider.name)
+                if deployment is None:
+                    self._left_out.setdefault(name, []).append((provider.name, model.name, problem or ""))
+                else:
+                    self._found.setdefault(name, []).append(deployment)
+
+    def _problem_of(self, provider: Provider) -> str | None:
+        if provider.disabled:
+            return "the provider is disabled"
+        if not provider.credentials:
+            return "it has no credential"
+        if provider.dialect not in self._dialects:
+            return f"it speaks {provider.dialect}, which cannot be spoken to providers yet"
+        if all(credential.disabled for credential in provider.credentials):
+            return "all its credentials are disabled"
+        return None
+
+    def _deployment(self, provider: Provider, upstream_model: str) -> Deployment:
+        targets = tuple(self._target(provider, credential, upstream_model) for credential in provider.credentials)
+        return Deployment(provider, upstream_model, targets, provider.credentials)
 
     def _target(self, provider: Provider, credential: Credential, upstream_model: str) -> Target:
         url = split_url(provider.base_url)
@@ -82,8 +199,9 @@ class Catalog:
             "accept-encoding": "identity",
             "content-type": "application/json",
         }
+        is_official = url.host in _OFFICIAL.get(provider.dialect, ())
         if credential.api_key is not None:
-            fields["authorization"] = f"Bearer {credential.api_key}"
+            fields |= _auth(provider.dialect, is_official, credential.api_key)
         fields |= {name.lower(): value for name, value in provider.headers}
         return Target(
             provider=provider.name,
@@ -92,47 +210,126 @@ class Catalog:
             origin=Origin(url.scheme, url.host, url.port, proxy, self._config.ca_file),
             base_path=url.path.rstrip("/").encode("ascii"),
             head="".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("latin-1"),
+            dialect=provider.dialect,
+            signer=_SIGNERS[provider.dialect] if is_official else "",
+            is_official=is_official,
+            identity=identity_of(provider, credential),
         )
 
+    def _find_collisions(self) -> tuple[Collision, ...]:
+        collisions = []
+        for name, found in self._found.items():
+            providers = tuple(dict.fromkeys(d.provider.name for d in found))
+            if len(providers) > 1:
+                message = (
+                    f"{name!r} is served by {', '.join(providers)}: they share its requests, those of the highest `priority` first. "
+                    "Give one of them another `alias`, a `prefix`, or a `priority`, if that is not meant."
+                )
+                collisions.append(Collision(name, providers, message))
+            elif len(found) > 1 and any(d.upstream_model == name for d in found):
+                models = ", ".join(d.upstream_model for d in found)
+                message = (
+                    f"{name!r} is the name of one model and the alias of others ({models}): they share its requests."
+                )
+                collisions.append(Collision(name, providers, message))
+        return tuple(collisions)
+
+    def route(self, name: str) -> Route | None:
+        """Who may answer for `name`, or None."""
+        return self._routes.get(name) or self._open_route(name)
+
+    def _open_route(self, name: str) -> Route | None:
+        route = self._open_routes.get(name)
+        if route is not None:
+            self._open_routes.move_to_end(name)
+            return route
+        prefix, _, upstream_model = name.partition("/")
+        providers = self._open.get(prefix)
+        if providers is None or not upstream_model:
+            return None
+        serving = [p for p, excluded in providers if excluded is None or not excluded.fullmatch(upstream_model)]
+        if not serving:
+            return None
+        route = Route(name, tuple(self._deployment(provider, upstream_model) for provider in serving))
+        self._open_routes[name] = route
+        if len(self._open_routes) > _OPEN_ROUTES:
+            self._open_routes.popitem(last=False)
+        return route
+
     def find(self, model: str) -> Sequence[Target]:
-        """Who may answer for `model`, the next in turn first.
+        """Who may answer for `model`, the next in turn first, whatever their state.
 
         Raises:
             UnknownModel: Nobody; the message names what comes near.
 
         """
-        targets = self._routes.get(model)
-        if targets is None:
-            return self._open_targets(model)
-        if len(targets) == 1:
+        route = self.route(model)
+        if route is None:
+            raise self.unknown(model)
+        targets = route.targets()
+        if len(targets) == 1 or model not in self._routes:
             return targets
         turn = self._turns.get(model, 0)
         self._turns[model] = (turn + 1) % len(targets)
         return targets[turn:] + targets[:turn]
 
-    def _open_targets(self, model: str) -> Sequence[Target]:
-        prefix, _, name = model.partition("/")
-        provider = self._open.get(prefix)
-        if provider is None or not name:
+    def unknown(self, model: str, key: ClientKey | None = None) -> UnknownModel:
+        """The error for a name that nobody serves; it names what comes near and what `key` may ask for."""
+        near: list[str] = []
+        if len(model) <= _LONGEST_LIKELY:
             known = [*self._routes, *(f"{p}/..." for p in self._open)]
-            near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) if len(model) <= _LONGEST_LIKELY else []
-            hint = f" Near it: {', '.join(near)}." if near else " GET /v1/models lists what can be asked for."
-            raise UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
-        return [self._target(provider, credential, name) for credential in provider.credentials]
+            names = [name for name in known if key is None or may_ask(key, name)]
+            near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
+        hint = f" Near it: {', '.join(near)}." if near else " GET /v1/models lists what can be asked for."
+        out = self._left_out.get(model)
+        if out:
+            hint = f" {out[0][0]!r} would, but {out[0][2]}."
+        return UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
 
-    def models(self) -> list[ModelCard]:
-        """Every name that can be asked for, in order of configuration."""
-        return [ModelCard(name, self._owners[name], 0) for name in self._routes]
+    def models(self, key: ClientKey | None = None) -> list[ModelCard]:
+        """Every name that can be asked for (by `key`, if given) and is known, in order of configuration."""
+        cards = {name: self._card(name) for name in self._routes}
+        for prefix, providers in self._open.items():
+            for provider, excluded in providers:
+                for model in self._learned.get(provider.name, ()):
+                    if excluded is None or not excluded.fullmatch(model):
+                        cards.setdefault(f"{prefix}/{model}", ModelCard(f"{prefix}/{model}", provider.name, 0))
+        return [card for card in cards.values() if key is None or may_ask(key, card.id)]
 
-    def model(self, name: str) -> ModelCard:
+    def open_targets(self) -> list[Target]:
+        """One target of each provider that may have more models than its configuration says."""
+        open_providers = {provider.name: provider for found in self._open.values() for provider, _ in found}
+        return [self._target(provider, provider.credentials[0], "") for provider in open_providers.values()]
+
+    def learn(self, provider: str, models: Sequence[str]) -> None:
+        """Take note of the models that a provider says it has."""
+        self._learned[provider] = tuple(models)
+
+    def _card(self, name: str) -> ModelCard:
+        return ModelCard(name, self._routes[name].deployments[0].provider.name, 0)
+
+    def model(self, name: str, key: ClientKey | None = None) -> ModelCard:
         """One of `models`.
 
         Raises:
-            UnknownModel: There is no such name.
+            UnknownModel: There is no such name, or none for `key`.
 
         """
-        owner = self._owners.get(name)
-        if owner is None:
-            self.find(name)  # raises, or an open provider takes it
-            owner = name.partition("/")[0]
-        return ModelCard(name, owner, 0)
+        route = self.route(name)
+        if route is None or (key is not None and not may_ask(key, name)):
+            raise self.unknown(name, key)
+        return ModelCard(name, route.deployments[0].provider.name, 0)
+
+    def left_out(self, name: str) -> tuple[tuple[str, str, str], ...]:
+        """Provider, upstream model and reason for each that would serve `name`, but for its configuration."""
+        return tuple(self._left_out.get(name, ()))
+
+
+def identity_of(provider: Provider, credential: Credential) -> str:
+    """A name for a credential that survives a new order in the file, and changes when the secret does.
+
+    A keyless one is known by its label. 16 hexadecimal digits of a SHA-256: a key of full entropy cannot be guessed from it.
+    """
+    secret = credential.api_key if credential.api_key is not None else f"keyless:{credential.label}"
+    text = "\0".join((provider.name, provider.base_url, secret, credential.proxy_url or ""))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -54,7 +54,7 @@ def test_a_file_of_the_original() -> None:
     assert ollama.models == (Model("qwen3:0.6b", "qwen"),)
     assert [credential.api_key for credential in lab.credentials] == ["lab-1", "lab-2"]
     top = yaml.safe_load(BIG.read_text(encoding="utf-8"))
-    for key in ("remote-management", "routing", "claude-api-key", "payload", "groq", "kiro-fingerprint"):
+    for key in ("remote-management", "payload", "kiro-fingerprint"):
         assert sum(f": {key}: " in notice for notice in loaded.notices) == 1
     assert len(loaded.notices) < len(top) + 15
     assert "not-real" not in "".join(loaded.notices)

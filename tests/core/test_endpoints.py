@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.endpoints import ENDPOINTS, LOCAL, Operation, dialect_of_path, find_endpoint
+from dragoman.core.endpoints import ENDPOINTS, Endpoint, Operation, dialect_of_path, find_endpoint
 from dragoman.core.errors import UnknownPath, WrongMethod
 
 
@@ -17,8 +17,7 @@ def test_the_table_answers(path: str, method: str) -> None:
     endpoint = find_endpoint(method, path)
     assert endpoint is ENDPOINTS[path][method]
     assert endpoint.dialect == dialect_of_path(path)
-    assert endpoint.needs_key is (endpoint.operation is not Operation.HEALTH)
-    assert (endpoint.upstream_path == "") is (endpoint.operation in LOCAL)
+    assert endpoint.needs_key is (endpoint.operation not in {Operation.HOME, Operation.HEALTH})
     assert find_endpoint(method, path.replace("e", "%65")) is endpoint
     if method == "GET":
         assert find_endpoint("HEAD", path) is endpoint
@@ -28,13 +27,35 @@ def test_the_table_answers(path: str, method: str) -> None:
     assert wrong.value.message == f"{path} does not take DELETE; it takes {', '.join(wrong.value.allow)}."
 
 
-@given(model=st.text(st.characters(exclude_categories=["Cs"])))
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(model=NAMES.filter(lambda name: ":" not in name))
 def test_a_model_is_named_in_its_path_and_decoded_once(model: str) -> None:
     for path in ("/v1/models/" + quote(model, safe=""), "/v1/models/" + quote(model)):
         endpoint = find_endpoint("GET", path)
         assert (endpoint.operation, endpoint.model) == (Operation.MODEL, model)
     with pytest.raises(WrongMethod):
         find_endpoint("POST", "/v1/models/" + quote(model))
+
+
+@given(model=NAMES, version=st.sampled_from(["v1", "v1beta", "v1alpha"]))
+def test_gemini_names_model_and_action_in_its_path(model: str, version: str) -> None:
+    for action, operation, streams in (
+        ("generateContent", Operation.CHAT, False),
+        ("streamGenerateContent", Operation.CHAT, True),
+        ("countTokens", Operation.COUNT_TOKENS, False),
+        ("embedContent", Operation.EMBEDDINGS, False),
+        ("batchEmbedContents", Operation.BATCH_EMBEDDINGS, False),
+    ):
+        path = f"/{version}/models/{quote(model)}:{action}"
+        assert find_endpoint("POST", path) == Endpoint("gemini", operation, model=model, streams=streams)
+        assert dialect_of_path(path) == "gemini"
+
+
+def test_a_colon_may_be_part_of_a_name() -> None:
+    assert find_endpoint("GET", "/v1/models/ft:gpt:acme").model == "ft:gpt:acme"
+    assert find_endpoint("GET", "/v1beta/models/m").dialect == "gemini"
 
 
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126)), method=st.sampled_from(["GET", "POST", "X"]))

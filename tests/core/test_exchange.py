@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import Timeouts
 from dragoman.core.effects import FailureKind
 from dragoman.core.errors import MisuseError
 from dragoman.core.exchange import TRANSITIONS, Exchange, Input, State
-from dragoman.core.journal import TokenUsage
 from tests.core.conversation import STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 from tests.strategies import cuts_of
 

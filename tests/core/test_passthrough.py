@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.http_heads import ResponseHead
-from dragoman.core.journal import TokenUsage
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, forwarded_fields, read_usage
 from dragoman.core.request_text import peek_request
-from tests.strategies import cuts_of, json_values, request_texts
+from tests.strategies import cuts_of, json_texts, json_values
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -214,14 +214,18 @@ def test_bodies_mean_the_same_afterwards(
     data: st.DataObject, value: dict[str, Any], options: dict[str, Any] | None
 ) -> None:
     value = {**value, "model": "a", "stream": True, "stream_options": options}
-    body = data.draw(request_texts(value))
+    body = data.draw(json_texts(value))
     built = json.loads(build_request_body(body, peek_request(body), "b", ask_usage=True))
     assert built == {**value, "model": "b", "stream_options": {**(options or {}), "include_usage": True}}
 
 
 def test_headers_pass_by_name() -> None:
     fields = {b"openai-beta": b"x", b"traceparent": b"00-1", b"authorization": b"secret", b"cookie": b"secret"}
-    assert forwarded_fields(fields) == b"openai-beta: x\r\ntraceparent: 00-1\r\n"
+    assert forwarded_fields(fields, "openai_chat") == b"openai-beta: x\r\ntraceparent: 00-1\r\n"
+    assert forwarded_fields(fields, "gemini") == b"traceparent: 00-1\r\n"
+    assert forwarded_fields({}, "claude") == b"anthropic-version: 2023-06-01\r\n"
+    asked = {b"anthropic-version": b"2026-10-21", b"anthropic-beta": b"a,b"}
+    assert forwarded_fields(asked, "claude") == b"anthropic-beta: a,b\r\nanthropic-version: 2026-10-21\r\n"
     head = ResponseHead(
         200,
         [

@@ -17,7 +17,7 @@ from dragoman.adapters.cli import COMMANDS, dragoman
 from dragoman.adapters.cli import serve as serve_module
 from dragoman.core.providers import PROVIDERS
 
-GOOD = "host: ''\napi-keys: [hunter2]\nrouting: {strategy: fill-first}\nopenai-compatibility: [{name: lab, base-url: 'http://lab/v1'}]\n"
+GOOD = "host: ''\napi-keys: [hunter2]\npprof: {enable: true}\nopenai-compatibility: [{name: lab, base-url: 'http://lab/v1'}]\n"
 BAD = "api-keys: [hunter2]\nport: x\nprot: 1\n"
 
 
@@ -61,7 +61,7 @@ def test_check_of_a_good_file(folder: Path) -> None:
     result = run("check")
     assert result.exit_code == 0
     assert "provider       lab" in result.stdout
-    assert result.stderr == ("warning: config.yaml:3:1: routing: 'routing' is not implemented yet and has no effect\n")
+    assert result.stderr == ("warning: config.yaml:3:1: pprof: 'pprof' is not implemented yet and has no effect\n")
     assert "hunter2" not in result.output
 
 
@@ -161,7 +161,7 @@ def test_serve_plans_and_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     result = run("serve", "--transport", "asyncio", "--host", "127.0.0.1", "--port", "0", "--log-format", "json")
     assert result.exit_code == 0
     assert result.stdout == "Dragoman listens on http://127.0.0.1:4242 (asyncio).\nConfiguration: config.yaml\n"
-    assert "warning: config.yaml:3:1: routing" in result.stderr
+    assert "warning: config.yaml:3:1: pprof" in result.stderr
     (config, transport) = plans[0].config, plans[0].transport
     assert (config.host, config.port, config.log_format, transport) == ("127.0.0.1", 0, "json", "asyncio")
 

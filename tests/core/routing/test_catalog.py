@@ -91,11 +91,13 @@ def test_names_and_prefixes() -> None:
         a_provider("nobody-open", keys=0, models=()),
         Provider("claude", "x", "claude", "http://h", credentials=(Credential("a"),), models=(Model("c", "c"),)),
     )
-    assert catalog.models() == [ModelCard(name, "acme", 0) for name in ("one", "ac/one", "two", "ac/two")]
+    assert catalog.models() == [ModelCard(name, "acme", 0) for name in ("one", "ac/one", "two", "ac/two")] + [
+        ModelCard("c", "claude", 0)
+    ]
     assert [t.provider for t in catalog.find("two")] == ["acme", "other"]
     assert [t.provider for t in catalog.find("ac/two")] == ["acme"]
     assert catalog.model("ac/one") == ModelCard("ac/one", "acme", 0)
-    for name in ("y", "z", "c", "acme/one", "nobody-open/x", "", "/", "ac/"):
+    for name in ("y", "z", "acme/one", "nobody-open/x", "", "/", "ac/"):
         with pytest.raises(UnknownModel) as unknown:
             catalog.find(name)
         assert unknown.value.param == "model"
@@ -108,9 +110,10 @@ def test_a_provider_without_a_list_takes_anything_under_its_name() -> None:
         ("local-1", "org/m"),
     ]
     assert [t.upstream_model for t in catalog.find("h/m")] == ["m"]
+    assert [t.upstream_model for t in catalog.find("hub/m")] == ["m"]
     assert catalog.models() == []
     assert catalog.model("local/m") == ModelCard("local/m", "local", 0)
-    for name in ("local", "local/", "hub/m"):
+    for name in ("local", "local/", "other/m"):
         with pytest.raises(UnknownModel):
             catalog.model(name)
 
