@@ -24,6 +24,10 @@ LIMITED: Final = (
     b'{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}'
 )
 
+MODELS: Final = (
+    b'{"object":"list","data":[{"id":"gpt-x","object":"model","created":7},{"id":"org/other","object":"model"}]}'
+)
+
 _CHUNK = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'
 USAGE_EVENT: Final = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}\n\n'
 DONE: Final = b"data: [DONE]\n\n"
@@ -138,6 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self.stream([event("Hel"), event("lo"), event("", '"stop"')], asked)
             else:
                 self.answer(200, ANSWER, ("x-request-id", "up-1"), ("x-ratelimit-remaining-requests", "41"))
+
+    def do_GET(self) -> None:
+        """List two models; there is nothing else to get."""
+        with contextlib.suppress(OSError):
+            if self.path == "/v1/models":
+                self.answer(200, MODELS)
+            else:
+                self.answer(404, b"{}")
 
     def answer(self, status: int, body: bytes, *headers: tuple[str, str], kind: str = "application/json") -> None:
         """Answer whole."""

@@ -99,7 +99,7 @@ def test_unknown_path(gateway: Gateway) -> None:
     claude = ask(gateway, request(b"{}", key=gateway.key, path="/v1/messages/nowhere")).json
     assert claude["type"] == "error"
     assert claude["error"]["type"] == "not_found_error"
-    gemini = ask(gateway, request(b"{}", key=gateway.key, path="/v1beta/models/x:nothing")).json
+    gemini = ask(gateway, request(b"{}", key=gateway.key, path="/v1beta/nowhere")).json
     assert (gemini["error"]["code"], gemini["error"]["status"]) == (404, "NOT_FOUND")
 
 

@@ -7,11 +7,12 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import ROOT, clean_environment, serving
+from tests.end_to_end.processes import PATIENCE, ROOT, clean_environment, serving
 from tests.end_to_end.sdk import sync_client
 from tests.end_to_end.wire import chat, request, send
 from tests.scripted_upstream import ScriptedUpstream
@@ -101,6 +102,10 @@ def test_providers_of_the_environment(tmp_path: Path, transport: str, upstream: 
                 model="openai/gpt-x", messages=[{"role": "user", "content": "x"}], stream=True
             )
             assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == "Hello"
+            deadline = time.monotonic() + PATIENCE
+            while not (listed := [model.id for model in client.models.list()]) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert listed == ["openai/gpt-x", "openai/org/other"]  # the provider was asked
     assert [asked.model for asked in upstream.asked] == ["gpt-x", "gpt-x"]
     assert {asked.authorization for asked in upstream.asked} == {f"Bearer {secret}"}
 
