@@ -8,8 +8,8 @@ dictionary look-up. Rules that keep this safe (request smuggling lives here):
    one ``Transfer-Encoding: chunked``, one Host. Anything else goes to h11 whole, and h11's word is final.
 2. Framing is evaluated anew for each head; only lines are remembered, never conclusions.
 3. Lines that frame, carry a secret, or change with each message are never remembered. The memo is bounded.
-4. On top of h11: Content-Length beside Transfer-Encoding is refused (RFC 9112, section 6.3, allows it), and so is Transfer-Encoding in
-   HTTP/1.0 (section 6.1). Short of it: a 101 is read like any other head, for the caller to refuse.
+4. On top of h11: Content-Length beside Transfer-Encoding is refused (RFC 9112, section 6.3, allows it), and so are Transfer-Encoding in
+   HTTP/1.0 (section 6.1) and requests of another major version, such as HTTP/2's greeting (RFC 9110, section 2.5). Short of it: a 101 is read like any other head, for the caller to refuse.
 5. What is read costs time in proportion to its length, and no line of it is quoted in an error: it may be the one with the key.
 
 `tests/core/test_http_heads.py` holds both ways against each other: what the memo accepts, h11 accepts with the same result.
@@ -203,7 +203,7 @@ class HeadReader:
             event = judge.next_event()
         except h11.RemoteProtocolError as error:
             raise BadRequest(f"The request is not valid HTTP/1.1: {_reason(error)}.") from None
-        if not isinstance(event, h11.Request):
+        if not isinstance(event, h11.Request) or not event.http_version.startswith(b"1."):
             raise BadRequest("The request is not valid HTTP/1.1.")
         fields = [(bytes(name), bytes(value)) for name, value in event.headers]
         framing = _framing_of(fields)

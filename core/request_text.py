@@ -52,6 +52,8 @@ def peek_request(body: bytes) -> RequestPeek:
 
     """
     peek = decode_request(_PEEK, body)
+    if not peek.model:
+        raise BadRequest("`model` is empty; GET /v1/models lists what can be asked for.", param="model")
     if not (peek.model.isascii() or _is_utf8(peek.model)):
         raise BadRequest("`model` has half a surrogate pair in it; no model is called that.", param="model")
     return peek

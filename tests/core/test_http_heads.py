@@ -36,6 +36,8 @@ def judge_request(head: bytes) -> RequestHead | None:
     except h11.RemoteProtocolError:
         return None
     assert isinstance(event, h11.Request)
+    if not event.http_version.startswith(b"1."):  # ours to refuse: h11 knows no other and looks no closer
+        return None
     fields = [(bytes(name), bytes(value)) for name, value in event.headers]
     framing = dict(fields)
     return RequestHead(
@@ -135,6 +137,13 @@ def test_smuggling_is_refused(tail: bytes, reason: str) -> None:
     if b"Host" not in tail:
         with pytest.raises(UpstreamError):
             HeadReader().read_response(OK + tail + b"\r\n")
+
+
+@pytest.mark.parametrize("line", [b"PRI * HTTP/2.0", b"GET / HTTP/9.9", b"GET / HTTP/0.9"])
+def test_another_major_version_is_refused(line: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"not valid HTTP/1\.1"):
+        HeadReader().read_request(line + b"\r\nHost: a\r\n\r\n")
+    assert not HeadReader().read_request(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n").is_http_1_0
 
 
 def test_chunks_in_http_1_0_are_refused() -> None:

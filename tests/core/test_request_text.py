@@ -15,7 +15,7 @@ from tests.strategies import json_texts, json_values
 
 names = st.one_of(
     st.text(max_size=8), st.sampled_from(["gpt", "a", '"model"', "ä\\", "\U0001f600", "org/model:1"])
-).filter(lambda name: name.isprintable())
+).filter(lambda name: name != "" and name.isprintable())
 objects = st.dictionaries(
     st.one_of(st.text(max_size=6), st.sampled_from(["messages", "tools", "model", "usage"])), json_values, max_size=5
 )
@@ -139,6 +139,7 @@ def test_any_bytes_are_refused_in_the_documented_way_only(body: bytes) -> None:
         ('{"model":"a"}'.encode("utf-16"), "The body is not JSON: it is not UTF-8 (byte 0).", None),
         ('{"model":"a"}'.encode("utf-16-le"), "The body is not JSON: object keys must be strings (byte 1).", None),
         (b'{"model":"\xff"}', "The body is not JSON: it is not UTF-8 (byte 10).", None),
+        (b'{"model":""}', "`model` is empty; GET /v1/models lists what can be asked for.", "model"),
         (b'{"model":"\\ud83d"}', "`model` has half a surrogate pair in it; no model is called that.", "model"),
         (b'{"x":"\\ud83d","model":7}', "`model` must be a string, not a whole number.", "model"),
         (b'{"model":7,"x":"\\ud83d"}', "`model` must be a string, not a whole number.", "model"),

@@ -1,0 +1,1 @@
+"""The whole gateway: real processes, real sockets, real clients."""

@@ -1,0 +1,106 @@
+"""What an operator reads on stderr: one line for each exchange, complete, in the form asked for."""
+
+import json
+import re
+
+import openai
+import pytest
+
+from tests.end_to_end.processes import Gateway
+from tests.end_to_end.sdk import sync_client
+from tests.end_to_end.wire import chat, request, send
+from tests.scripted_upstream import ANSWER, ScriptedUpstream
+
+_FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)(?: |$)')
+
+
+def line_of(gateway: Gateway, request_id: str, start: int) -> str:
+    """The one line of an exchange."""
+    mark = re.compile(rf'request_id"?[=:]"?{re.escape(request_id)}[" ]').search
+    return gateway.stderr.wait_for(lambda line: mark(line) is not None, start)
+
+
+def test_a_line_for_each_exchange(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Who asked, who answered, how long it took, what it cost."""
+    start = gateway.stderr.count()
+    data = request(chat("lab/nice"), key=gateway.key, headers={"x-request-id": "line-1"})
+    assert send(gateway, data).status == 200
+    line = line_of(gateway, "line-1", start)
+    fields = {name: json.loads(value) if value.startswith('"') else value for name, value in _FIELD.findall(line)}
+    assert "".join(match[0] for match in _FIELD.finditer(line)) == line
+    assert fields.pop("credential") in {"key-1", "key-2"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields.pop("time"))
+    assert int(fields.pop("ttfb_ms")) <= int(fields.pop("duration_ms"))
+    assert fields == {
+        "level": "info",
+        "event": "exchange",
+        "request_id": "line-1",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "status": "200",
+        "client_key": "anna",
+        "model": "lab/nice",
+        "provider": "lab",
+        "upstream_model": "real/model-name",
+        "streamed": "false",
+        "attempts": "1",
+        "tokens_in": "11",
+        "tokens_out": "7",
+        "tokens_cached": "3",
+        "tokens_reasoning": "0",
+        "bytes_in": str(len(chat("lab/nice"))),
+        "bytes_out": str(len(ANSWER)),
+    }
+    assert gateway.stderr.count() == start + 1
+
+
+def test_json(strict: Gateway, upstream: ScriptedUpstream) -> None:
+    """The same as JSON, every line of it; a failover shows in the attempts."""
+    start = strict.stderr.count()
+    data = request(chat("limited-once"), key=strict.key, headers={"x-request-id": "line-2"})
+    assert send(strict, data).status == 200
+    fields = json.loads(line_of(strict, "line-2", start))
+    assert (fields["attempts"], fields["status"], fields["client_key"]) == (2, 200, "anna")
+    assert isinstance(fields["duration_ms"], int)
+    for line in strict.stderr.text.splitlines():
+        assert json.loads(line)["level"] in {"info", "warning", "error"}
+
+
+def test_nobody_fakes_a_line(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Whatever is in a name or a path."""
+    start = gateway.stderr.count()
+    evil = "x\n time=now level=info event=exchange \x1b[2J\u2028 client_key=root"
+    answer = send(gateway, request(chat(evil), key=gateway.key))
+    line = line_of(gateway, answer.headers["x-request-id"], start)
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.count(" level=") >= 1
+    assert re.search(r'\bmodel="x\\n time=now', line)
+    assert gateway.stderr.count() == start + 1
+
+
+def test_a_request_id_that_cannot_be_logged(gateway: Gateway) -> None:
+    """Is not taken over."""
+    for name in ("a b", "a=b", "x" * 129, '"', "é"):
+        data = request(method="GET", path="/health", headers={"x-request-id": name})
+        assert send(gateway, data, "GET").headers["x-request-id"].isalnum()
+
+
+def test_the_greeting_holds_no_secret_of_a_file(gateway: Gateway) -> None:
+    """Keys of a file are not shown; a generated one is, on stdout only."""
+    assert gateway.stdout.text.splitlines() == [
+        f"Dragoman listens on {gateway.url} ({gateway.transport}).",
+        "Configuration: config.yaml",
+    ]
+
+
+def test_the_generated_key_is_not_logged(demo: Gateway) -> None:
+    """It is on stdout; stderr may go to a collector."""
+    with sync_client(demo) as client:
+        client.models.list()
+    with sync_client(demo, key="sk-wrong") as client, pytest.raises(openai.AuthenticationError) as error:
+        client.models.list()
+    demo.stderr.wait_for(lambda line: f"request_id={error.value.request_id} " in line)
+    assert demo.key in demo.stdout.text
+    assert demo.key not in demo.stderr.text
+    assert "client_key=generated" in demo.stderr.text
