@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core import config_keys, config_parsing
+from dragoman.core import config_keys, config_parsing, config_providers
 from dragoman.core.config import ClientKey, Config, Credential, Limits, Model, Provider, ServerTLS, Timeouts
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure, parse_config
@@ -24,7 +24,7 @@ KEYS = st.sampled_from(
             *config_keys.TOP,
             *config_keys.COMPATIBILITY,
             *config_keys.MODEL,
-            *config_parsing._PROVIDER,
+            *config_providers._PROVIDER,
             *config_parsing._TIMEOUTS,
             *config_parsing._LIMITS,
             "enable", "cert", "key", "origins", "api-key", "cloak", "identity-confuse",
