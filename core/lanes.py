@@ -33,8 +33,8 @@ from dragoman.core.translate import (
     translate_request,
 )
 
-# Where each operation is at a provider that speaks a dialect, behind its base URL; `{}` is the model. OpenAI's base URLs end in /v1,
-# as its SDKs have it; Anthropic's and Gemini's do not.
+# Where each operation is at a provider that speaks a dialect, behind its base URL; `{root}` and `{model}` are the target's. OpenAI's base
+# URLs end in /v1, as its SDKs have it; Anthropic's and Gemini's do not.
 _PATHS: Final[Mapping[tuple[str, Operation], str]] = {
     ("openai_chat", Operation.CHAT): "/chat/completions",
     ("openai_chat", Operation.COMPLETIONS): "/completions",
@@ -44,10 +44,10 @@ _PATHS: Final[Mapping[tuple[str, Operation], str]] = {
     ("openai_responses", Operation.COUNT_TOKENS): "/responses/input_tokens",
     ("claude", Operation.CHAT): "/v1/messages",
     ("claude", Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
-    ("gemini", Operation.CHAT): "/v1beta/models/{}:generateContent",
-    ("gemini", Operation.COUNT_TOKENS): "/v1beta/models/{}:countTokens",
-    ("gemini", Operation.EMBEDDINGS): "/v1beta/models/{}:embedContent",
-    ("gemini", Operation.BATCH_EMBEDDINGS): "/v1beta/models/{}:batchEmbedContents",
+    ("gemini", Operation.CHAT): "{root}/models/{model}:generateContent",
+    ("gemini", Operation.COUNT_TOKENS): "{root}/models/{model}:countTokens",
+    ("gemini", Operation.EMBEDDINGS): "{root}/models/{model}:embedContent",
+    ("gemini", Operation.BATCH_EMBEDDINGS): "{root}/models/{model}:batchEmbedContents",
 }  # fmt: skip
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -189,7 +189,9 @@ def choose_lane(ask: Ask, target: Target) -> Lane:
 
 
 def _path(ask: Ask, target: Target) -> bytes:
-    path = _PATHS[target.dialect, ask.endpoint.operation].format(_quoted(target.upstream_model))
+    path = _PATHS[target.dialect, ask.endpoint.operation].format(
+        root=target.model_root, model=_quoted(target.upstream_model)
+    )
     if target.dialect == "gemini" and ask.endpoint.operation is Operation.CHAT and ask.peek.stream:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return path.encode("ascii")

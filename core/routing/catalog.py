@@ -1,7 +1,7 @@
 """What can be asked for, and who may answer: every model name with its deployments.
 
 A name is a model's alias, its ``prefix/alias`` where the provider has a prefix (only that with ``force-model-prefix``), or
-``provider/anything`` where a provider has no list of models. Several providers behind one name share it, and so do several upstream models
+``provider/anything`` and ``prefix/anything`` where a provider takes any model. Several providers behind one name share it, and so do several upstream models
 of one provider: a pool. Those of the highest priority come first. Providers that share a name by chance rather than by intent are a
 collision (`Catalog.collisions`): nothing is wrong with it, but whoever wrote the configuration should know.
 """
@@ -45,6 +45,7 @@ class Target:
         signer: Whose signatures of reasoning it can check: ``openai``, ``claude``, ``gemini``; empty: nobody's.
         is_official: It is the dialect's inventor, not one of those who speak it too.
         identity: Of the credential: the same over reloads and restarts while the credential is the same; tells nothing of it.
+        model_root: What is between `base_path` and ``/models/...`` in Gemini's paths.
 
     """
 
@@ -58,6 +59,7 @@ class Target:
     signer: str = ""
     is_official: bool = False
     identity: str = ""
+    model_root: str = "/v1beta"
 
 
 _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -160,7 +162,7 @@ class Catalog:
 
     def _add(self, provider: Provider) -> None:
         problem = self._problem_of(provider)
-        if not provider.models and problem is None:
+        if provider.takes_any and problem is None:
             for name in dict.fromkeys((provider.prefix or provider.name, provider.name)):
                 self._open.setdefault(name, []).append((provider, compile_wildcards(provider.excluded_models)))
         for model in provider.models:
@@ -213,6 +215,7 @@ class Catalog:
             signer=_SIGNERS[provider.dialect] if is_official else "",
             is_official=is_official,
             identity=identity_of(provider, credential),
+            model_root=provider.model_root,
         )
 
     def _find_collisions(self) -> tuple[Collision, ...]:
@@ -225,11 +228,8 @@ class Catalog:
                     "Give one of them another `alias`, a `prefix`, or a `priority`, if that is not meant."
                 )
                 collisions.append(Collision(name, providers, message))
-            elif len(found) > 1 and any(d.upstream_model == name for d in found):
-                models = ", ".join(d.upstream_model for d in found)
-                message = (
-                    f"{name!r} is the name of one model and the alias of others ({models}): they share its requests."
-                )
+            elif len(models := dict.fromkeys(d.upstream_model for d in found)) > 1 and name in models:
+                message = f"{name!r} is the name of one model and the alias of others ({', '.join(models)}): they share its requests."
                 collisions.append(Collision(name, providers, message))
         return tuple(collisions)
 
