@@ -1,8 +1,9 @@
 """From a mapping, as a YAML file gives it, to a `Config`; all mistakes at once, each with its path.
 
 The format is CLIProxyAPI's ``config.yaml`` with a few keys of our own (``allow-open``, ``unix-socket``, ``cors``, ``timeouts``,
-``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``). Keys of the original that we do not act on are accepted with one notice
-each (`dragoman.core.config_keys`); any other key is a mistake, where the original ignores it in silence.
+``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``,
+``strict-translation``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
+other key is a mistake, where the original ignores it in silence. What is read is listed in docs/reference/configuration.md.
 """
 
 import hashlib
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
-from dragoman.core.config_keys import AMPCODE, DISGUISES, TOP
+from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
-from dragoman.core.config_providers import PROVIDER_SECTION, VISIBLE, read_providers, read_proxy, texts
+from dragoman.core.config_providers import PROVIDER_SECTION, VISIBLE, read_proxy, texts
 from dragoman.core.config_routing import (
     count,
     read_channel_aliases,
@@ -25,6 +26,7 @@ from dragoman.core.config_routing import (
     read_routing,
     read_switches,
 )
+from dragoman.core.config_sections import SECTIONS, read_all_providers
 from dragoman.core.errors import ConfigError, Mistake
 from dragoman.core.urls import is_loopback, parse_host
 
@@ -32,9 +34,9 @@ LOG_FORMATS: Final = ("text", "json")
 
 _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
-    PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
+    *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns",
+    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -112,11 +114,13 @@ def _read_top(top: Section) -> Config:
         proxy_url=read_proxy(top["proxy-url"], direct=None),
         ca_file=top["ca-file"].text() or None,
         request_retry=top["request-retry"].integer(0, 0, 1000),
-        providers=read_providers(top[PROVIDER_SECTION]),
+        providers=read_all_providers(top),
         cors_origins=_cors(top["cors"].section()),
         timeouts=_timeouts(top["timeouts"].section()),
         limits=_limits(top["limits"].section()),
         log_format=top["log-format"].choice(default.log_format, LOG_FORMATS),
+        strict_translation=top["strict-translation"].boolean(False),
+        keepalive_seconds=_streaming(top["streaming"].section()),
         max_retry_credentials=top["max-retry-credentials"].integer(0, 0, 1_000_000),
         max_retry_interval=max(0.0, top["max-retry-interval"].seconds(0.0, -1.0)),
         disable_cooling=top["disable-cooling"].boolean(False),
@@ -138,6 +142,11 @@ def _mappings(node: Node) -> tuple[Mapped, ...]:
     section = node.section()
     section.check_keys(("model-mappings",), AMPCODE)
     return read_mappings(section["model-mappings"])
+
+
+def _streaming(section: Section) -> float:
+    section.check_keys(("keepalive-seconds",), STREAMING)
+    return section["keepalive-seconds"].seconds(0.0, 0.0)
 
 
 def _check_disguises(top: Section) -> None:
@@ -179,7 +188,7 @@ def _tls(tls: Section) -> ServerTLS | None:
 def _client_keys(node: Node) -> tuple[ClientKey, ...]:
     keys: list[ClientKey] = []
     first: dict[str, int] = {}
-    for i, item in enumerate(node.items()):
+    for i, item in enumerate(node.items(secret=True)):
         before = len(node.reading.mistakes)
         key = _client_key(item, f"key-{i + 1}")
         if len(node.reading.mistakes) > before:

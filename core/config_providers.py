@@ -1,7 +1,15 @@
-"""The parts of a configuration that say who answers: providers, their credentials, models and headers."""
+"""The parts of a configuration that say who answers.
+
+Here is ``openai-compatibility``, and what its entries have in common with those of the sections of keys
+(`dragoman.core.config_sections`): credentials, models, headers, where the provider is.
+"""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
+
+import attrs
 
 from dragoman.core.config import Credential, Model, Provider
 from dragoman.core.config_keys import COMPATIBILITY, MODEL
@@ -11,7 +19,11 @@ from dragoman.core.urls import parse_proxy, split_url
 from dragoman.core.wildcards import compile_wildcards
 
 PROVIDER_SECTION: Final = "openai-compatibility"
-DIALECTS: Final = ("openai_chat", "chat")
+#: What ``dialect`` may say, and what it means.
+DIALECTS: Final[Mapping[str, str]] = MappingProxyType({
+    "chat": "openai_chat", "responses": "openai_responses", "claude": "claude", "gemini": "gemini",
+    "openai_chat": "openai_chat", "openai_responses": "openai_responses",
+})  # fmt: skip
 FRAMING_HEADERS: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 VISIBLE: Final = re.compile(r"[\x21-\x7e]+")  # what fits into an Authorization header
 
@@ -69,6 +81,50 @@ def read_proxy(node: Node, *, direct: str | None) -> str | None:
     return direct if proxy is None else text
 
 
+@attrs.frozen
+class Door:
+    """What an entry says of where it leads and what is behind; entries with equal doors are one provider.
+
+    Attributes:
+        base_url: Without a trailing slash; empty when there was no usable one.
+        prefix: Or None.
+        models: What it serves.
+        takes_any: Nothing was said about models.
+        is_closed: Every model is excluded.
+        headers: Names and values.
+        excluded_models: Patterns in lower case.
+
+    """
+
+    base_url: str
+    prefix: str | None
+    models: tuple[Model, ...]
+    takes_any: bool
+    is_closed: bool
+    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    excluded_models: tuple[str, ...]
+
+
+def read_door(entry: Section, dialect: str, base_url: str | None = None, known: tuple[Model, ...] = ()) -> Door:
+    """Read ``base-url``, ``prefix``, ``models``, ``excluded-models`` and ``headers``.
+
+    Args:
+        entry: Of a section of providers.
+        dialect: What is spoken there.
+        base_url: Where it leads when the entry does not say; None: it must.
+        known: The models when the entry does not say.
+
+    """
+    listed = _models(entry["models"])
+    excluded = tuple(text.lower() for text in texts(entry["excluded-models"]))
+    models, is_closed = _exclude(listed or known, excluded, entry["excluded-models"], takes_any=not listed)
+    url = _base_url(entry, base_url) or ""
+    if dialect in ("claude", "gemini") and url.endswith(("/v1", "/v1beta")):
+        entry["base-url"].notice("the version is part of the paths that are appended to it: leave it out at the end")
+    prefix, headers = _prefix(entry["prefix"]), _headers(entry["headers"])
+    return Door(url, prefix, models, not listed, is_closed, headers, excluded)
+
+
 def read_providers(node: Node) -> tuple[Provider, ...]:
     """Read ``openai-compatibility``."""
     providers: list[Provider] = []
@@ -89,37 +145,32 @@ def _provider(entry: Section) -> Provider | None:
         entry.node.mistake("`name` is missing: logs and model names (`name/model`) need one")
     elif name and ("/" in name or not name.isprintable()):
         entry["name"].mistake("a name has no slash and no control characters: clients write `name/model`")
-    excluded = tuple(text.lower() for text in texts(entry["excluded-models"]))
-    models, all_excluded = _exclude(_models(entry["models"]), excluded, entry["excluded-models"])
-    entry["dialect"].choice("openai_chat", DIALECTS)
-    base_url, credentials, headers = (
-        _base_url(entry),
-        _credentials(entry["api-key-entries"]),
-        _headers(entry["headers"]),
-    )
-    prefix, disabled = _prefix(entry["prefix"]), entry["disabled"].boolean(False)
+    dialect = DIALECTS[entry["dialect"].choice("chat", DIALECTS)]
+    door, credentials = read_door(entry, dialect), _credentials(entry["api-key-entries"])
+    disabled = entry["disabled"].boolean(False)
     priority, weight = _rank(entry["priority"]) or 0, _weight(entry["weight"])
     max_concurrency, disable_cooling = count(entry["max-concurrency"]), _switch(entry["disable-cooling"])
     request_retry, quotas = _rounds(entry["request-retry"]), read_quotas(entry["quotas"])
-    if not name or not base_url:
+    if not name or not door.base_url:
         return None
     return Provider(
         name=name,
         kind=PROVIDER_SECTION,
-        dialect="openai_chat",
-        base_url=base_url,
-        prefix=prefix,
+        dialect=dialect,
+        base_url=door.base_url,
+        prefix=door.prefix,
         credentials=credentials,
-        models=models,
-        headers=headers,
-        disabled=disabled or all_excluded,  # no models at all would mean any model
+        models=door.models,
+        headers=door.headers,
+        disabled=disabled or door.is_closed,
         priority=priority,
         weight=1 if weight is None else weight,
         max_concurrency=max_concurrency,
         disable_cooling=disable_cooling,
         request_retry=request_retry,
         quotas=quotas,
-        excluded_models=excluded,
+        excluded_models=door.excluded_models,
+        takes_any=door.takes_any,
     )
 
 
@@ -140,15 +191,15 @@ def _switch(node: Node) -> bool | None:
     return None if node.value is None else node.boolean(False)
 
 
-def _base_url(entry: Section) -> str | None:
+def _base_url(entry: Section, default: str | None) -> str | None:
     node = entry["base-url"]
     text = node.text()
     if not text:
-        if node.value in (None, ""):
+        if node.value in (None, "") and default is None:
             entry.node.mistake(
                 "`base-url` is missing: where does this provider answer? For example https://api.example.com/v1"
             )
-        return None
+        return default
     try:
         url = split_url(text)
     except ValueError as error:
@@ -157,7 +208,7 @@ def _base_url(entry: Section) -> str | None:
     if url.scheme not in ("http", "https"):
         node.mistake(f"expected http:// or https://, got {url.scheme}://; a proxy belongs into `proxy-url`")
     if url.username is not None:
-        node.mistake("a user name or password has no place in a base URL: use `api-key-entries`, or `headers`")
+        node.mistake("a user name or password has no place in a base URL: use an API key, or `headers`")
     return text.rstrip("/")
 
 
@@ -175,8 +226,10 @@ def _credentials(node: Node) -> tuple[Credential, ...]:
     credentials: list[Credential] = []
     seen: set[tuple[str | None, str | None]] = set()
     labels: set[str] = set()
-    for i, item in enumerate(node.items()):
-        credential = _credential(item.section(), i)
+    for i, item in enumerate(node.items(secret=True)):
+        entry = item.section(secret=True)
+        entry.check_keys(_API_KEY_ENTRY, {}, secret=True)
+        credential = read_credential(entry, i)
         if (credential.api_key, credential.proxy_url) in seen:
             item.notice("the same key and proxy as an item before; it is used once")
             continue
@@ -188,8 +241,8 @@ def _credentials(node: Node) -> tuple[Credential, ...]:
     return tuple(credentials) or (Credential("keyless"),)
 
 
-def _credential(entry: Section, i: int) -> Credential:
-    entry.check_keys(_API_KEY_ENTRY, {}, secret=True)
+def read_credential(entry: Section, i: int) -> Credential:
+    """Read the credential in the item number `i` of its list."""
     key = entry["api-key"].text(secret=True) or None
     if key is not None and not VISIBLE.fullmatch(key):
         entry["api-key"].mistake("an API key has only visible ASCII characters, no spaces: was it copied whole?")
@@ -225,15 +278,18 @@ def _models(node: Node) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def _exclude(models: tuple[Model, ...], patterns: tuple[str, ...], node: Node) -> tuple[tuple[Model, ...], bool]:
+def _exclude(
+    models: tuple[Model, ...], patterns: tuple[str, ...], node: Node, *, takes_any: bool
+) -> tuple[tuple[Model, ...], bool]:
     """Leave out what ``excluded-models`` names, by upstream name or alias, and say whether nothing is left."""
     wanted = compile_wildcards(patterns)
-    if wanted is None or not models:
-        return models, False  # a provider without a list is asked at each name
+    if wanted is None:
+        return models, False
     left = tuple(m for m in models if not wanted.fullmatch(m.name) and not wanted.fullmatch(m.alias))
-    if not left:
+    is_closed = "*" in patterns if takes_any else not left  # who takes any model is asked at each name
+    if is_closed:
         node.notice("every model is excluded, so this provider serves nothing")
-    return left, not left
+    return left, is_closed
 
 
 def _headers(node: Node) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 """Models of providers that have no list in the configuration: what is served under its own name.
 
-The names are those of CLIProxyAPI's registry (facts only), seen 2026-11, without what only subscriptions have; Anthropic's undated
-names (``claude-haiku-4-5``) beside the dated ones, since its API takes both. What is missing here can be asked for as ``provider/name``.
+The names are those of CLIProxyAPI's registry for the same kind of credential (facts only), seen 2026-11, and Anthropic's undated names
+(``claude-haiku-4-5``) beside the dated ones, since its API takes both. What is missing here can be asked for as ``provider/name``.
 """
 
 from collections.abc import Mapping
