@@ -1,6 +1,7 @@
 """Sections of keys: an entry is a key, and what is not said is known."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,12 @@ from dragoman.core.config_parsing import parse_config
 from dragoman.core.config_sections import SECTIONS
 from dragoman.core.errors import ConfigError
 from dragoman.core.providers.known_models import known_models
+from tests.core.conversation import Conversation, config, post, reply
 
 
-def read(data: dict[str, object], **environment: str) -> tuple[tuple[Provider, ...], list[str]]:
+def read(data: Mapping[str, object], **environment: str) -> tuple[tuple[Provider, ...], list[str]]:
     """Parse; notices as text."""
-    config, notices = parse_config({"host": ""} | data, environment=environment)
+    config, notices = parse_config({"host": "", **data}, environment=environment)
     return config.providers, [f"{notice.dotted()}: {notice.message}" for notice in notices]
 
 
@@ -97,10 +99,10 @@ def test_equal_doors_are_one_provider(chosen: list[int], section: str) -> None:
 
 def test_order_is_the_files() -> None:
     """What is written first is tried first."""
-    lab = {"openai-compatibility": [{"name": "lab", "base-url": "http://lab/v1"}]}
-    groq, claude = {"groq": [{"api-key": "g"}]}, {"claude-api-key": [{"api-key": "c"}]}
-    assert [p.name for p in read(groq | lab | claude)[0]] == ["groq", "lab", "claude"]
-    assert [p.name for p in read(claude | groq | lab)[0]] == ["claude", "groq", "lab"]
+    lab = ("openai-compatibility", [{"name": "lab", "base-url": "http://lab/v1"}])
+    groq, claude = ("groq", [{"api-key": "g"}]), ("claude-api-key", [{"api-key": "c"}])
+    assert [p.name for p in read(dict([groq, lab, claude]))[0]] == ["groq", "lab", "claude"]
+    assert [p.name for p in read(dict([claude, groq, lab]))[0]] == ["claude", "groq", "lab"]
 
 
 def test_names_of_sections_may_be_taken() -> None:
@@ -222,3 +224,24 @@ def test_no_secret_in_repr() -> None:
     config, _ = parse_config({"claude-api-key": [entry]}, environment={})
     assert "hunter2" not in repr(config)
     assert config != Config()
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+@pytest.mark.parametrize("model", ["claude-haiku-4-5-20251001", "claude/claude-new", "team/claude-new"])
+def test_a_key_serves_clients(path: str, model: str) -> None:
+    """From the file to what the provider is sent and the client gets, whatever the client speaks."""
+    providers, _ = read({"claude-api-key": [{"api-key": "sk-ant", "prefix": "team"}]})
+    talk = Conversation(config(*providers))
+    talk.client(post({"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}, path=path))
+    assert (talk.opened[0].origin.host, talk.opened[0].origin.port) == ("api.anthropic.com", 443)
+    target, headers, body = talk.open().request_at()
+    assert (target, headers["x-api-key"], body["model"]) == ("/v1/messages", "sk-ant", model.rpartition("/")[2])
+    assert "authorization" not in headers
+    answer = {
+        "type": "message", "id": "msg_1", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hello"}],
+        "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+    }  # fmt: skip
+    status, _, said = talk.upstream(reply(answer)).answer()
+    assert (status, b"hello" in said) == (200, True)
+    assert (b"chat.completion" in said) == (path == "/v1/chat/completions")
+    assert talk.journals[0].attempts[-1].provider == "claude"

@@ -143,6 +143,29 @@ def test_providers_of_one_name_share_it() -> None:
     assert a_catalog(first, a_provider("other")).collisions[0].providers == ("acme", "other")
 
 
+def test_who_is_left_out_is_told_why() -> None:
+    """In the error, and to whoever asks."""
+    spoken = attrs.evolve(a_provider("old", models=(Model("d", "d"),)), dialect="morse")
+    asleep = a_provider("asleep", models=(Model("e", "e"),))
+    asleep = attrs.evolve(asleep, credentials=tuple(attrs.evolve(c, disabled=True) for c in asleep.credentials))
+    catalog = a_catalog(spoken, asleep)
+    assert catalog.left_out("d") == (("old", "d", "it speaks morse, which cannot be spoken to providers yet"),)
+    assert catalog.left_out("e") == (("asleep", "e", "all its credentials are disabled"),)
+    assert catalog.left_out("f") == ()
+    with pytest.raises(UnknownModel, match=r"'old' would, but it speaks morse"):
+        catalog.find("d")
+
+
+def test_made_up_names_do_not_fill_the_memory() -> None:
+    """The last ones asked for are remembered."""
+    catalog = a_catalog(a_provider("local", models=()))
+    first = catalog.route("local/0")
+    for n in range(2000):
+        catalog.route(f"local/{n}")
+        assert catalog.route("local/0") is first  # asked for again and again
+    assert len(catalog._open_routes) <= 1024
+
+
 @pytest.mark.parametrize(
     ("dialect", "url", "line"),
     [
