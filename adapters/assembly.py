@@ -23,6 +23,7 @@ from dragoman.core.config_parsing import check_exposure
 from dragoman.core.connection import ClientConnection
 from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
+from dragoman.core.listing import ModelListing
 from dragoman.core.providers import discover
 from dragoman.core.urls import parse_host
 from dragoman.transports.listeners import listen_tcp, listen_unix
@@ -155,6 +156,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         upstream_idle=config.limits.upstream_idle,
         upstream_idle_seconds=config.timeouts.upstream_idle,
         drain_seconds=config.timeouts.drain,
+        jobs=[ModelListing(gateway, clock.now())],
         on_ready=lambda: announce(port),
         on_error=lambda error: logs.error("connection failed", error=f"{type(error).__name__}: {error}"),
     )

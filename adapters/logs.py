@@ -24,6 +24,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._:/@+~%,*-]+").fullmatch
 _SHORT: Final = 200  # characters; labels and names come again and again, so they are quoted once
 _MAX_TEXT = 2000  # characters of one value; a client may send a path or a model name of any length
 _NO_USAGE = TokenUsage()
+_THINKING_ASKED: Final = "thinking: original config from request"
+_THINKING_APPLIED: Final = "thinking: processed config to apply"
 
 
 class Logs:
@@ -47,7 +49,23 @@ class Logs:
 
     def exchange(self, journal: Journal) -> None:
         """Write the line of an exchange."""
+        if self._is_debug and journal.thinking_asked is not None:
+            self._thinking(journal)
         self._writer.write(exchange_json(journal) if self._as_json else exchange_text(journal))
+
+    def _thinking(self, journal: Journal) -> None:
+        """What reasoning was asked for, and what became of it, in the words operators look for."""
+        said = {"request_id": journal.request_id, "model": journal.model}
+        if journal.attempts:
+            said |= {"provider": journal.attempts[-1].provider, "upstream_model": journal.attempts[-1].upstream_model}
+        first = "thinking: config from model suffix" if journal.model.endswith(")") else _THINKING_ASKED
+        for event, thinking in ((first, journal.thinking_asked), (_THINKING_APPLIED, journal.thinking_applied)):
+            if thinking is not None:
+                self._write(
+                    "debug",
+                    event if self._as_json else _quoted(event),
+                    {**said, "mode": thinking.mode, "budget": thinking.budget, "level": thinking.level},
+                )
 
     def debug(self, event: str, **fields: Value) -> None:
         """Write a line for whoever looks for a fault; only when asked for."""
@@ -107,9 +125,15 @@ def fields_of(journal: Journal) -> dict[str, Value]:
         "tokens_out": usage.output if counted else None,
         "tokens_cached": usage.cached if counted else None,
         "tokens_reasoning": usage.reasoning if counted else None,
+        "losses": _losses(journal) or None,
         "bytes_in": journal.bytes_in,
         "bytes_out": journal.bytes_out,
     }
+
+
+def _losses(journal: Journal) -> str:
+    """What could not be said in another dialect, in a few words."""
+    return ",".join(dict.fromkeys(loss.path for loss in journal.losses))
 
 
 def exchange_json(journal: Journal) -> str:
@@ -133,6 +157,7 @@ def exchange_text(journal: Journal) -> str:
     if usage is not None:
         what += f" tokens_in={usage.input} tokens_out={usage.output} tokens_cached={usage.cached}"
         what += f" tokens_reasoning={usage.reasoning}"
+    what += f" losses={_quoted(_losses(j))}" if j.losses else ""
     return (
         f"time={timestamp(j.ended_at)} level={level_of(j)} event=exchange request_id={_quoted(j.request_id)}"
         f" method={_quoted(j.method)} path={_quoted(j.path)} status={j.status}{who}"

@@ -83,17 +83,36 @@ def stream_error(dialect: str, status: int, message: str, *, code: str | None = 
 
 
 def model_list(dialect: str, models: Sequence[ModelCard]) -> bytes:
-    """The list of models, in the shape of OpenAI or of Anthropic."""
-    if dialect == "claude":
-        data = [_claude_card(model) for model in models]
-        ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-        return orjson.dumps({"data": data, "has_more": False, **ends})
-    return orjson.dumps({"object": "list", "data": [_openai_card(model) for model in models]})
+    """The list of models, in the shape of OpenAI, Anthropic or Gemini."""
+    match dialect:
+        case "claude":
+            data = [_claude_card(model) for model in models]
+            ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+            return orjson.dumps({"data": data, "has_more": False, **ends})
+        case "gemini":
+            return orjson.dumps({"models": [_gemini_card(model) for model in models]})
+        case _:
+            return orjson.dumps({"object": "list", "data": [_openai_card(model) for model in models]})
 
 
 def model_card(dialect: str, model: ModelCard) -> bytes:
-    """One model, in the shape of OpenAI or of Anthropic."""
-    return orjson.dumps(_claude_card(model) if dialect == "claude" else _openai_card(model))
+    """One model, in the shape of OpenAI, Anthropic or Gemini."""
+    match dialect:
+        case "claude":
+            return orjson.dumps(_claude_card(model))
+        case "gemini":
+            return orjson.dumps(_gemini_card(model))
+        case _:
+            return orjson.dumps(_openai_card(model))
+
+
+def _gemini_card(model: ModelCard) -> dict[str, object]:
+    return {
+        "name": f"models/{model.id}",
+        "displayName": model.id,
+        "description": f"Served by {model.owned_by}",
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+    }
 
 
 def _openai_card(model: ModelCard) -> dict[str, object]:

@@ -29,7 +29,7 @@ class ClientConnection:
         self._attempts = 0
         self._is_draining = False
         self._read_by = now + self._times.request_head
-        self._read_phase = "idle"
+        self._read_phase = "head"  # of the first request, which may not keep us waiting
         self.is_closed = False
 
     @property
@@ -89,7 +89,7 @@ class ClientConnection:
             self._after(now, effects)
         elif not self.is_closed and now >= self._read_by:
             if self._down.has_input:
-                what = "head" if self._read_phase == "head" else "body"
+                what = "body" if self._read_phase == "body" else "head"
                 self._refuse(TooSlow(f"The {what} of the request did not arrive in time."), now, effects)
             self._close(effects)
         return effects
@@ -136,7 +136,7 @@ class ClientConnection:
             if request is None:
                 self._await_more(now, effects)
                 return
-            self._read_phase = "idle"
+            self._read_phase = ""
             exchange = self._exchange = Exchange(self._gateway, self._down, self._next_attempt, request, now)
             if self._is_draining:
                 self._down.keeps_alive = False
@@ -157,7 +157,7 @@ class ClientConnection:
             phase, seconds = "head", self._times.request_head
         else:
             phase, seconds = "idle", self._times.keep_alive
-        if phase != self._read_phase or phase == "idle":
+        if phase != self._read_phase:
             self._read_phase = phase
             self._read_by = now + seconds
 

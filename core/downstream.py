@@ -14,7 +14,7 @@ import attrs
 from dragoman.core.content_coding import CodingError, CodingTooLarge, Decoder, coding_of
 from dragoman.core.errors import BadRequest, ClientError, HeadTooLarge, TooLarge
 from dragoman.core.http_bodies import LAST_CHUNK, BodyError, BodyReader, ChunkedBody, LengthBody, chunk
-from dragoman.core.http_heads import Field, HeadReader, RequestHead, end_of_head
+from dragoman.core.http_heads import Field, HeadReader, RepeatedHeads, RequestHead, end_of_head
 
 # While an exchange is in hand, this much of further requests is taken in; then the socket must wait.
 _READ_AHEAD: Final = 256 * 1024
@@ -71,7 +71,8 @@ class Downstream:
     """
 
     def __init__(self, heads: HeadReader, body_limit: int) -> None:
-        self._heads = heads
+        self._heads = RepeatedHeads(heads)
+        self._head_limit = heads.limit
         self._body_limit = body_limit
         self._buffer = b""
         self._body: BodyReader | None = None
@@ -158,10 +159,10 @@ class Downstream:
             raise BadRequest("The request is not valid HTTP/1.1.")
         end = end_of_head(self._buffer)
         if not end:
-            if len(self._buffer) > self._heads.limit:
-                raise HeadTooLarge(f"The request line and headers are over {self._heads.limit} bytes.")
+            if len(self._buffer) > self._head_limit:
+                raise HeadTooLarge(f"The request line and headers are over {self._head_limit} bytes.")
             return False
-        head = self._heads.read_request(self._buffer[:end])
+        head = self._heads.read(self._buffer[:end])
         self._buffer = self._buffer[end:]
         self.head = head
         self.keeps_alive = head.keeps_alive

@@ -15,6 +15,7 @@ from dragoman.core.errors import UnknownPath, WrongMethod
 class Operation(Enum):
     """What can be asked of the gateway."""
 
+    HOME = "home"
     HEALTH = "health"
     MODELS = "list of models"
     MODEL = "model"
@@ -26,7 +27,7 @@ class Operation(Enum):
     BATCH_EMBEDDINGS = "batches of embeddings"
 
 
-LOCAL: Final = frozenset({Operation.HEALTH, Operation.MODELS, Operation.MODEL})
+LOCAL: Final = frozenset({Operation.HOME, Operation.HEALTH, Operation.MODELS, Operation.MODEL})
 
 
 @attrs.frozen
@@ -53,6 +54,7 @@ _HEALTH: Final = Endpoint("openai_chat", Operation.HEALTH, needs_key=False)
 _MODELS: Final = Endpoint("openai_chat", Operation.MODELS)
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
+    "/": {"GET": Endpoint("openai_chat", Operation.HOME, needs_key=False)},  # Claude Code probes it with HEAD
     "/health": {"GET": _HEALTH},
     "/healthz": {"GET": _HEALTH},
     "/v1/models": {"GET": _MODELS},

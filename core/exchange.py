@@ -201,17 +201,17 @@ class Exchange:
         peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
         self._model = peek.model
         find = self._gateway.catalog.find
-        is_strict = self._gateway.config.strict_translation
+        config = self._gateway.config
+        as_array = endpoint.streams is True and "alt=sse" not in self._request.query.split("&")
         name, suffix = split_suffix(peek.model)
         if suffix is not None:
             try:
                 self._targets = find(name)
             except UnknownModel:
                 suffix = None
-            else:
-                return Ask(endpoint, peek, body, suffix, is_strict)
-        self._targets = find(peek.model)
-        return Ask(endpoint, peek, body, suffix, is_strict)
+        if suffix is None:
+            self._targets = find(peek.model)
+        return Ask(endpoint, peek, body, suffix, config.strict_translation, config.debug, as_array)
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
         """Answer with an error that is the client's fault."""
@@ -245,6 +245,8 @@ class Exchange:
         if dialect == "openai_chat" and b"anthropic-version" in self._request.fields:
             dialect = "claude"
         match endpoint.operation:
+            case Operation.HOME:
+                body = gateway.home()
             case Operation.HEALTH:
                 body = gateway.health(now)
             case Operation.MODELS:
@@ -566,7 +568,8 @@ class Exchange:
                 self._is_early = True
             self._receive(Input.STREAMED)
             self._out.begin(200, self._flow_fields, None, now, effects)
-        self._out.write(DIALECTS[self._out.dialect].keepalive, effects)
+        if self._ask is not None:
+            self._out.write(b"\n" if self._ask.wants_array else DIALECTS[self._out.dialect].keepalive, effects)
         self._wait(now, self._silent_by - now)
 
     def _silent(self, over: bool, now: float, effects: list[Effect]) -> None:

@@ -6,6 +6,7 @@ import orjson
 
 from dragoman.core.access import ClientKeys
 from dragoman.core.config import Config
+from dragoman.core.endpoints import ENDPOINTS
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
 from dragoman.core.routing.catalog import Catalog
@@ -46,6 +47,10 @@ class Gateway:
         self._version = version
         self._transport = transport
         self._started_at = now
+
+    def home(self) -> bytes:
+        """The answer to ``GET /``: what this is, and where to go from here."""
+        return orjson.dumps({"message": "Dragoman: one door to every model API", "endpoints": [*ENDPOINTS]})
 
     def health(self, now: float) -> bytes:
         """The answer to ``GET /health``; nothing in it is secret."""

@@ -48,6 +48,8 @@ _CHANGING: Final = frozenset({
 # Framing fields are looked at each time, so they are not remembered either.
 _NEVER_KEPT: Final = _FRAMING | _CHANGING
 
+_PLAIN_LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,20})\r\n", re.IGNORECASE)
+
 _MEMO_LINES: Final = 2048
 _MEMO_LINE_LENGTH: Final = 512
 
@@ -227,6 +229,49 @@ class HeadReader:
         if framing is None:
             raise UpstreamError("answered with Content-Length and Transfer-Encoding that contradict each other")
         return _response_head(event.status_code, event.http_version < b"1.1", fields, framing)
+
+
+class RepeatedHeads:
+    """Reads the request heads of one connection, which say the same again and again.
+
+    A head that is the last one byte for byte, but for the digits of its Content-Length, means what that one meant, but for the
+    length. Nothing is remembered beyond the connection.
+
+    Args:
+        heads: Reads what is new.
+
+    """
+
+    __slots__ = ("_before", "_behind", "_heads", "_index", "_last")
+
+    def __init__(self, heads: HeadReader) -> None:
+        self._heads = heads
+        self._last: RequestHead | None = None
+        self._before = b""  # of the digits
+        self._behind = b""
+        self._index = -1  # of Content-Length among the fields
+
+    def read(self, head: bytes) -> RequestHead:
+        """Read a head; see `HeadReader.read_request`."""
+        last = self._last
+        if last is not None and head.startswith(self._before) and head.endswith(self._behind):
+            digits = head[len(self._before) : len(head) - len(self._behind)]
+            if digits.isdigit() and len(digits) <= 20 and len(head) <= self._heads.limit:
+                fields = list(last.fields)
+                fields[self._index] = (b"content-length", digits)
+                return RequestHead(
+                    last.method, last.target, False, fields, int(digits), False, last.keeps_alive, last.expects_continue
+                )
+        self._last = None
+        read = self._heads.read_request(head)
+        plain = _PLAIN_LENGTH.search(head)
+        if plain is not None and not read.is_http_1_0 and not read.is_chunked:
+            names = [name for name, _ in read.fields]
+            if names.count(b"content-length") == 1:
+                self._last = read
+                self._before, self._behind = head[: plain.start(1)], head[plain.end(1) :]
+                self._index = names.index(b"content-length")
+        return read
 
 
 def end_of_head(buffer: bytes | bytearray) -> int:

@@ -6,6 +6,7 @@ for a lane for each attempt and knows nothing of dialects itself. Lanes are made
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 import attrs
@@ -18,11 +19,12 @@ from dragoman.core.chat.target import Target as Reader
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import DIALECTS
 from dragoman.core.endpoints import Endpoint, Operation
-from dragoman.core.errors import BadAnswer, Untranslatable
+from dragoman.core.errors import BadAnswer, ClientError, Untranslatable
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, read_usage
 from dragoman.core.request_text import RequestPeek
 from dragoman.core.routing.catalog import Target
+from dragoman.core.sse import EventReader, ServerSentEvent
 from dragoman.core.translate import (
     StreamCollector,
     StreamTranslator,
@@ -66,6 +68,8 @@ class Ask:
         body: As the client sent it, decoded from its Content-Encoding.
         suffix: Reasoning that the model's name asked for.
         is_strict: A loss is an error.
+        is_watched: Somebody wants to know what reasoning is asked for, even where nothing is translated.
+        wants_array: A stream is to be one JSON array instead of events (Gemini without ``alt=sse``).
 
     """
 
@@ -74,6 +78,8 @@ class Ask:
     body: bytes
     suffix: Thinking | None = None
     is_strict: bool = False
+    is_watched: bool = False
+    wants_array: bool = False
 
 
 @attrs.frozen
@@ -167,6 +173,29 @@ class Lane(Protocol):
         ...
 
 
+class AsArray:
+    """A lane whose streams become JSON arrays."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.path, self.body = lane.path, lane.body
+        self.losses, self.asked, self.applied = lane.losses, lane.asked, lane.applied
+        self.answer, self.error = lane.answer, lane.error
+
+    def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
+        """The stream, as an array."""
+        found = self._lane.flow(head, now)
+        return None if found is None else _as_array(*found)
+
+    def early_flow(self, now: float) -> tuple[list[Field], Flow]:
+        """The same, before the provider has said anything."""
+        return _as_array(*self._lane.early_flow(now))
+
+
+def _as_array(fields: list[Field], flow: Flow) -> tuple[list[Field], Flow]:
+    return [*(field for field in fields if field[0] != b"content-type"), _JSON], ArrayFlow(flow)
+
+
 def choose_lane(ask: Ask, target: Target) -> Lane:
     """The lane for a request to a target.
 
@@ -180,26 +209,27 @@ def choose_lane(ask: Ask, target: Target) -> Lane:
             f"{target.provider} has no {ask.endpoint.operation.value} in its API; use a model of another provider."
         )
     if source == reader and ask.suffix is None:
-        return OpenAIPassing(ask, target) if source == "openai_chat" else Passing(ask, target)
+        lane: Lane = OpenAIPassing(ask, target) if source == "openai_chat" else Passing(ask, target)
+        return AsArray(lane) if ask.wants_array else lane
     if ask.endpoint.operation is Operation.CHAT:
-        return Translating(ask, target)
+        return AsArray(Translating(ask, target)) if ask.wants_array else Translating(ask, target)
     raise Untranslatable(
         f"{target.provider} speaks another dialect, and {ask.endpoint.operation.value} is not translated; use a model of another provider."
     )
 
 
-def _path(ask: Ask, target: Target) -> bytes:
-    path = _PATHS[target.dialect, ask.endpoint.operation].format(
-        root=target.model_root, model=_quoted(target.upstream_model)
-    )
-    if target.dialect == "gemini" and ask.endpoint.operation is Operation.CHAT and ask.peek.stream:
+def _path_to(target: Target, ask: Ask) -> bytes:
+    return _path(target.dialect, ask.endpoint.operation, target.model_root, target.upstream_model, ask.peek.stream)
+
+
+@lru_cache(1024)
+def _path(dialect: str, operation: Operation, root: str, model: str, streams: bool | None) -> bytes:
+    # Slashes stay: names of tuned models have them.
+    quoted = re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
+    path = _PATHS[dialect, operation].format(root=root, model=quoted)
+    if dialect == "gemini" and operation is Operation.CHAT and streams:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return path.encode("ascii")
-
-
-def _quoted(model: str) -> str:
-    """A model's name as a path segment; slashes stay, for names of tuned models have them."""
-    return re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
 
 
 def _is_events(head: ResponseHead) -> bool:
@@ -210,12 +240,11 @@ class Passing:
     """Equal dialects."""
 
     losses: Sequence[Loss] = ()
-    asked: Thinking | None = None
-    applied: Thinking | None = None
 
     def __init__(self, ask: Ask, target: Target) -> None:
         self._dialect = target.dialect
-        self.path = _path(ask, target)
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = _path_to(target, ask)
         named = not ask.endpoint.model  # in the body, not in the path
         self.body = (
             build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=False) if named else ask.body
@@ -252,7 +281,8 @@ class OpenAIPassing(Passing):
         asked = ask.peek.stream_options.include_usage if ask.peek.stream_options else False
         self._hides_usage = bool(ask.peek.stream) and ask.endpoint.operation is not Operation.EMBEDDINGS and not asked
         self._dialect = "openai_chat"
-        self.path = _path(ask, target)
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = _path_to(target, ask)
         self.body = build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=self._hides_usage)
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
@@ -298,6 +328,54 @@ class RelayedFlow:
         return b"data: %b\n\ndata: [DONE]\n\n" % DIALECTS["openai_chat"].build_error(fault)[1]
 
 
+class ArrayFlow:
+    r"""A stream of Gemini's events as one JSON array, which is what its API sends unless asked for events.
+
+    An error in mid-stream is the array's last element, as Google's own streams have it.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._reader = EventReader()
+        self._is_open = False
+
+    @property
+    def fault(self) -> Fault | None:
+        """What ended it badly."""
+        return self._flow.fault
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted tokens, as far as they were said."""
+        return self._flow.usage
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """What could not be said to the client."""
+        return self._flow.losses
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece, return the elements in it."""
+        return self._elements(self._reader.feed(self._flow.feed(data)))
+
+    def end(self) -> bytes:
+        """What is left, and the end of the array."""
+        rest = self._elements([*self._reader.feed(self._flow.end()), *self._reader.close()])
+        return rest + b"]" if self._is_open else rest
+
+    def fail(self, fault: Fault) -> bytes:
+        """An error as the last element."""
+        last = self._elements([*self._reader.feed(self._flow.fail(fault)), *self._reader.close()])
+        return last + b"]"
+
+    def _elements(self, events: Sequence[ServerSentEvent]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            out += (b"\n," if self._is_open else b"[", event.data)
+            self._is_open = True
+        return b"".join(out)
+
+
 class TranslatedFlow:
     """A stream that is read on its way, translated or not."""
 
@@ -341,7 +419,7 @@ class Translating:
             path_model=ask.endpoint.model or None,
             stream=self._streams,
         )
-        self.path = _path(ask, target)
+        self.path = _path_to(target, ask)
         self.body = self._asked.body
         self.losses: Sequence[Loss] = self._asked.losses
         self.asked = self._asked.asked
@@ -402,6 +480,16 @@ class Translating:
                 self._target, self._source, request=self._asked.request, model=self._model, created=int(now)
             )
         )
+
+
+def _thinking_of(ask: Ask) -> Thinking | None:
+    """What reasoning a request that passes asks for; None: none, or it is no request we can read."""
+    if ask.endpoint.operation is not Operation.CHAT:
+        return None
+    try:
+        return DIALECTS[ask.endpoint.dialect].parse_request(ask.body, model=ask.peek.model)[0].thinking
+    except ClientError:
+        return None
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:

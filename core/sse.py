@@ -94,6 +94,11 @@ class EventReader:
         self._size = 0
         return _events([rest])
 
+    @property
+    def held(self) -> bytes:
+        """What has come of the event that is not complete."""
+        return b"".join(self._held)
+
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
         if data:
             self._held.append(data)

@@ -36,6 +36,7 @@ from dragoman.core.chat.target import ANYBODY, Target
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.chat.wayback import WayBack
 from dragoman.core.dialects import DIALECTS, AnswerContext, Dialect
+from dragoman.core.dialects.reading import request_object
 from dragoman.core.errors import BadAnswer, BadRequest, Untranslatable
 from dragoman.core.json_text import dumps
 from dragoman.core.sse import WholeEvents
@@ -105,7 +106,7 @@ def translate_request(
     applied, clamped = fit_thinking(asked, facts)
     wanted = attrs.evolve(request, thinking=applied)
     built, more = writer.build_request(wanted, attrs.evolve(to, model=name, facts=facts))
-    found = _unique([*losses, *clamped, *foreign_extras(request, target), *more])
+    found = _unique([*losses, *clamped, *foreign_extras(request, writer.words or target), *more])
     if is_strict and found:
         first = found[0]
         raise Untranslatable(f"{first.path}: {first.detail} (strict translation)", param=first.path)
@@ -131,8 +132,13 @@ def replace_model(body: bytes, model: str) -> bytes:
     """
     try:
         raw = bytes(msgspec.json.decode(body, type=_Named).model)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise BadRequest("the body is not a JSON object") from None
+    except (
+        msgspec.MsgspecError,
+        UnicodeError,
+        RecursionError,
+    ):  # no JSON, or JSON that only the standard library reads
+        whole = request_object(body)
+        return dumps({**whole, "model": model}) if "model" in whole else body
     if not raw:
         return body
     places = list(re.finditer(rb'"model"\s*:\s*(?=' + re.escape(raw) + rb")", body))
@@ -232,7 +238,7 @@ def translate_answer(
     wayback = _wayback(request, reader)
     answer = wayback.restore(answer)
     built, more = writer.build_answer(answer, AnswerContext(request, model, created))
-    found = [*losses, *_extras_lost(answer.extras, target, "answer."), *more]
+    found = [*losses, *_extras_lost(answer.extras, writer.words or target, "answer."), *more]
     return TranslatedAnswer(built, _unique(found), answer.usage)
 
 
@@ -321,6 +327,8 @@ class StreamTranslator:
         if deltas and isinstance(deltas[-1], StreamFailed):
             self.fault = deltas[-1].fault
             return self._writer.write(deltas[-1:]) if self.has_begun else b""
+        if not self.has_begun and self.fault is not None:
+            return b""
         self.has_begun = True
         return self._whole.rest()
 

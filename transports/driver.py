@@ -1,12 +1,13 @@
 """Between the core and an event loop: tells one client connection what happened and performs what it asks for, in order, at once.
 
 There is no event loop here and nothing is awaited: a write goes to the socket as far as the socket takes it, and the rest waits in
-the link. Who reads must ask `is_backed_up` of the other side first and wait: that is the whole of backpressure.
+the link. Who reads one side asks first whether the other is backed up, and waits until it is woken: that is the whole of backpressure.
+
+What a connection raises is a bug of ours and ends that connection alone: it goes to `on_error`, and the client's socket is closed.
 """
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from dragoman.core.effects import (
@@ -22,10 +23,13 @@ from dragoman.core.effects import (
 )
 from dragoman.transports.timers import Timers
 
-# How long a client that was answered and is to go may take to read it before the connection is torn down, seconds (RFC 9112, 9.6).
+# A client that got its last answer has this long to read it and close before we do, seconds (RFC 9112, section 9.6). While
+# some of the answer is still unsent, it is also how often we look whether the client takes any of it.
 _LINGER: Final = 1.0
-# A client that was told to go and does not even read: torn down after this.
-_FLUSH: Final = 10.0
+# After so many looks at a client that takes nothing, it is dropped.
+_PATIENCE: Final = 10
+# What a client sends after its last answer is read and dropped, up to this, bytes.
+_DROP_LIMIT: Final = 256 * 1024
 
 
 class Connection(Protocol):
@@ -70,11 +74,16 @@ class Connection(Protocol):
 
 
 class ClientLink(Protocol):
-    """The client's socket, as a driver sees it."""
+    """The client's socket, as a driver sees it. None of its methods calls the driver back before it returns."""
 
     @property
     def is_backed_up(self) -> bool:
-        """Whether bytes wait for the socket to take them."""
+        """Whether more bytes wait for the socket than should; `Driver.client_caught_up` is called when that is over."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the socket has not taken yet."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -82,20 +91,49 @@ class ClientLink(Protocol):
         ...
 
     def finish(self) -> None:
-        """Send what is kept, shut down writing, read and drop until the client closes or `close` is called."""
+        """Send what is kept, then shut down writing; go on reading."""
         ...
 
     def close(self) -> None:
-        """Close at once."""
+        """Close at once; `Driver.closed` is called soon."""
         ...
 
     def wake(self) -> None:
-        """Reading is wanted again."""
+        """`Driver.is_reading` has become true, or may have."""
         ...
 
 
+class Nobody:
+    """The client of a job: there is none."""
+
+    is_backed_up = False
+    unsent = 0
+
+    def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def finish(self) -> None:
+        """Nobody is waited for."""
+
+    def close(self) -> None:
+        """Nobody is there to be closed."""
+
+    def wake(self) -> None:
+        """Nobody speaks."""
+
+
 class UpstreamHandle(Protocol):
-    """An upstream connection, open or being opened."""
+    """An upstream connection, open or being opened. None of its methods calls the driver back before it returns."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands."""
+        ...
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether more bytes wait for the socket than should; `Driver.upstream_caught_up` is called when that is over."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Send, or keep what cannot be sent yet."""
@@ -109,14 +147,21 @@ class UpstreamHandle(Protocol):
         """Close it, or stop opening it."""
         ...
 
+    def wake(self) -> None:
+        """The client is not backed up any more."""
+        ...
+
 
 class Upstreams(Protocol):
     """Opens upstream connections."""
 
-    def open(self, driver: "Driver", attempt: int, origin: Origin, fresh: bool) -> UpstreamHandle | None:
-        """Open one, or take an idle one; report to `driver.upstream_opened` or `upstream_failed`, now or later.
+    def open(self, driver: "Driver", attempt: int, origin: Origin, fresh: bool) -> UpstreamHandle | ConnectFailure:
+        """Take an idle connection, or begin to open one.
 
-        None when it has failed already.
+        Returns:
+            An idle one, which stands (`is_open`); or one being opened, of which `Driver.upstream_opened` or
+            `Driver.upstream_failed` will tell; or why none may be opened.
+
         """
         ...
 
@@ -130,6 +175,7 @@ class Driver:
         upstreams: Opens upstream connections.
         timers: The server's deadlines.
         now: The clock.
+        on_error: Receives what the connection raises.
 
     Attributes:
         watched_at: See `dragoman.transports.timers.Watched`.
@@ -138,134 +184,213 @@ class Driver:
     """
 
     def __init__(
-        self, connection: Connection, client: ClientLink, upstreams: Upstreams, timers: Timers, now: Callable[[], float]
+        self,
+        connection: Connection,
+        client: ClientLink,
+        upstreams: Upstreams,
+        timers: Timers,
+        now: Callable[[], float],
+        on_error: Callable[[Exception], None],
     ) -> None:
         self._connection = connection
         self._upstreams = upstreams
         self._timers = timers
         self._now = now
+        self._on_error = on_error
         self._handles: dict[int, UpstreamHandle] = {}
-        self._effects: deque[Effect] = deque()
-        self._is_performing = False
-        self._is_closing = False
+        self._is_closing = False  # the core asked for CloseClient: it is told nothing more by the client
+        self._is_gone = False  # the socket is closed: the core is told nothing more at all
+        self._has_left = False  # the client closed its side
         self._closes_at = math.inf
+        self._unsent = 0
+        self._patience = _PATIENCE
+        self._dropped = 0
         self.client = client
         self.watched_at = math.inf
 
     @property
     def is_reading(self) -> bool:
-        """Whether the client's bytes are wanted now; what comes after the end is read only to be dropped."""
-        return self._is_closing or self._connection.is_reading
+        """Whether the client's bytes are wanted now: the core wants them, and nobody it may write to is backed up."""
+        if self._is_closing:
+            return not self._has_left  # to be dropped
+        if self.client.is_backed_up or not self._connection.is_reading:
+            return False
+        return not any(handle.is_backed_up for handle in self._handles.values())
+
+    # What happened
 
     def start(self) -> None:
         """The connection stands: its deadline counts from here."""
-        self._timers.watch(self)
+        self._feed(lambda now: [])
 
     def client_sent(self, data: bytes) -> None:
-        """Bytes from the client; nothing: it closed."""
+        """Bytes from the client; nothing: it closed, or was reset."""
         if self._is_closing:
-            if not data:
-                self.client.close()
-            return
-        self._perform(self._connection.client_sent(data, self._now()))
+            self._drop(data)
+        elif data:
+            self._feed(self._connection.client_sent, data)
+        elif not self._has_left:
+            self._has_left = True
+            self._feed(self._connection.client_sent, data)
+            if not self._is_closing:  # nobody is left to talk to, whatever the core thinks
+                self._feed(lambda now: [CloseClient()])
 
-    def upstream_opened(self, attempt: int, handle: UpstreamHandle, reused: bool) -> None:
-        """A connection stands; what it was while being opened is forgotten."""
-        self._handles[attempt] = handle
-        self._perform(self._connection.upstream_opened(attempt, self._now(), reused))
+    def upstream_opened(self, attempt: int, handle: UpstreamHandle) -> None:
+        """A connection that was being opened stands; if it is not wanted any more, it is closed."""
+        if attempt in self._handles:
+            self._handles[attempt] = handle
+            self._feed(self._connection.upstream_opened, attempt)
+        else:
+            handle.close()
 
     def upstream_failed(self, attempt: int, failure: ConnectFailure) -> None:
         """A connection could not be opened."""
-        self._handles.pop(attempt, None)
-        self._perform(self._connection.upstream_failed(attempt, failure, self._now()))
+        if self._handles.pop(attempt, None) is not None:
+            self._feed(self._connection.upstream_failed, attempt, failure)
 
     def upstream_sent(self, attempt: int, data: bytes) -> None:
-        """Bytes from the provider; nothing: it closed."""
-        if not data:
-            self._handles.pop(attempt, None)
-        self._perform(self._connection.upstream_sent(attempt, data, self._now()))
+        """Bytes from the provider; nothing: it closed, or was reset."""
+        if attempt in self._handles:
+            if not data:
+                self._handles.pop(attempt).close()
+            self._feed(self._connection.upstream_sent, attempt, data)
 
-    def next_deadline(self) -> float:
-        """When `handle_timer` is due."""
-        return self._closes_at if self._is_closing else self._connection.next_deadline()
+    def client_caught_up(self) -> None:
+        """The client is not backed up any more."""
+        for handle in self._handles.values():
+            handle.wake()
+        self.upstream_caught_up()
 
-    def handle_timer(self) -> None:
-        """The deadline has come."""
-        if self._is_closing:
-            self.client.close()
-        else:
-            self._perform(self._connection.handle_timer(self._now()))
+    def upstream_caught_up(self) -> None:
+        """An upstream is not backed up any more."""
+        if not self._is_gone and self.is_reading:
+            self.client.wake()
 
     def drain(self) -> None:
         """Finish the exchange in hand, then close."""
         if not self._is_closing:
-            self._perform(self._connection.drain(self._now()))
+            self._feed(self._connection.drain)
 
     def abort(self) -> None:
         """End now, with a proper error."""
         if not self._is_closing:
-            self._perform(self._connection.abort(self._now()))
+            self._feed(self._connection.abort)
 
     def closed(self) -> None:
         """The client's socket is gone: nothing of this connection may live on."""
-        self._is_closing = True
-        self._closes_at = math.inf
-        self._timers.forget(self)
-        for handle in list(self._handles.values()):
-            handle.close()
-        self._handles.clear()
+        if not self._is_gone:
+            if not self._is_closing and not self._has_left:
+                self.client_sent(b"")  # the exchange in hand, if any, was for nobody: the core is to know
+            self._is_gone = self._is_closing = True
+            self._timers.forget(self)
+            for handle in self._handles.values():
+                handle.close()
+            self._handles.clear()
 
-    def sent_all(self) -> None:
-        """The link has nothing more to send, after `finish`: the client has its time to read it."""
-        self._closes_at = self._now() + _LINGER
-        self._timers.watch(self)
+    # Deadlines
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        queue = self._effects
-        queue.extend(effects)
-        if self._is_performing:
-            return  # the outermost call performs, in order
-        self._is_performing = True
+    def next_deadline(self) -> float:
+        """When `handle_timer` is due."""
+        if self._is_closing:
+            return self._closes_at
         try:
-            to_client: list[bytes] = []
-            while queue:
-                effect = queue.popleft()
-                kind = type(effect)
-                if kind is WriteClient:
-                    to_client.append(effect.data)  # type: ignore[union-attr]
-                    continue
-                if to_client:
-                    self.client.write(b"".join(to_client))
-                    to_client.clear()
-                self._perform_one(effect)
-            if to_client:
-                self.client.write(to_client[0] if len(to_client) == 1 else b"".join(to_client))
-        finally:
-            self._is_performing = False
-        if not self._is_closing:
-            self._timers.watch(self)
-            if self._connection.is_reading:
-                self.client.wake()
+            return self._connection.next_deadline()
+        except Exception as error:
+            self._fail(error)
+            return math.inf
 
-    def _perform_one(self, effect: Effect) -> None:
-        match effect:
-            case WriteUpstream(attempt, data):
-                if attempt in self._handles:
-                    self._handles[attempt].write(data)
-            case OpenUpstream(attempt, origin, fresh):
-                handle = self._upstreams.open(self, attempt, origin, fresh)
-                if handle is not None:
-                    self._handles.setdefault(attempt, handle)
-            case ReleaseUpstream(attempt):
-                if attempt in self._handles:
-                    self._handles.pop(attempt).release()
-            case CloseUpstream(attempt):
-                if attempt in self._handles:
-                    self._handles.pop(attempt).close()
-            case CloseClient():
-                self._is_closing = True
-                self._closes_at = self._now() + _FLUSH
-                self._timers.watch(self)
-                self.client.finish()
-            case WriteClient():
-                self.client.write(effect.data)
+    def handle_timer(self) -> None:
+        """The deadline has come."""
+        if self._is_closing:
+            self._look_after_leaving()
+            self._timers.watch(self)
+        else:
+            self._feed(self._connection.handle_timer)
+
+    def _begin_closing(self) -> None:
+        self._is_closing = True
+        self.client.finish()
+        self._unsent = self.client.unsent
+        if self._has_left and not self._unsent:
+            self.client.close()
+        self._closes_at = self._now() + _LINGER
+
+    def _look_after_leaving(self) -> None:
+        """Close when the client has had its time to read the last answer, or reads none of it."""
+        unsent = self.client.unsent
+        self._patience = _PATIENCE if unsent < self._unsent else self._patience - 1
+        if (not unsent and (self._has_left or not self._unsent)) or self._patience <= 0:
+            self._closes_at = math.inf
+            self.client.close()
+            return
+        self._unsent = unsent
+        self._closes_at = self._now() + _LINGER
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        self._has_left = self._has_left or not data
+        if self._dropped > _DROP_LIMIT or (self._has_left and not self.client.unsent):
+            self.client.close()
+
+    # What is to be done
+
+    def _feed(self, tell: Callable[..., list[Effect]], *what: object) -> None:
+        """Tell the connection, and perform what it asks for."""
+        if self._is_gone:
+            return
+        try:
+            self._perform(tell(*what, self._now()))
+            if self.is_reading:
+                self.client.wake()
+            self._timers.watch(self)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End this connection and no other."""
+        self._is_closing = True
+        self._on_error(error)
+        self.client.close()
+
+    def _perform(self, effects: list[Effect]) -> None:
+        """Perform in order, writes that follow each other as one; what opening an upstream leads to joins the end of the list."""
+        at = 0
+        while at < len(effects):
+            effect = effects[at]
+            at += 1
+            match effect:
+                case WriteClient():
+                    pieces = [effect.data]
+                    while at < len(effects) and isinstance(more := effects[at], WriteClient):
+                        pieces.append(more.data)
+                        at += 1
+                    self.client.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                case WriteUpstream(attempt):
+                    pieces = [effect.data]
+                    while (
+                        at < len(effects) and isinstance(more := effects[at], WriteUpstream) and more.attempt == attempt
+                    ):
+                        pieces.append(more.data)
+                        at += 1
+                    if attempt in self._handles:
+                        self._handles[attempt].write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                case OpenUpstream():
+                    effects += self._open(effect)
+                case ReleaseUpstream():
+                    if effect.attempt in self._handles:
+                        self._handles.pop(effect.attempt).release()
+                case CloseUpstream():
+                    if effect.attempt in self._handles:
+                        self._handles.pop(effect.attempt).close()
+                case CloseClient():
+                    if not self._is_closing:
+                        self._begin_closing()
+
+    def _open(self, effect: OpenUpstream) -> list[Effect]:
+        opened = self._upstreams.open(self, effect.attempt, effect.origin, effect.fresh)
+        if isinstance(opened, ConnectFailure):
+            return self._connection.upstream_failed(effect.attempt, opened, self._now())
+        self._handles[effect.attempt] = opened
+        if opened.is_open:
+            return self._connection.upstream_opened(effect.attempt, self._now(), True)
+        return []

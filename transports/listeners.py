@@ -21,8 +21,8 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {host!r}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"cannot listen on {host!r}: {getattr(error, 'strerror', None) or error}") from None
     listeners: list[socket.socket] = []
     for family, kind, protocol, _, address in dict.fromkeys(found):
         try:

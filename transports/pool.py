@@ -3,10 +3,9 @@
 The youngest is taken first: it is the likeliest to be alive, and the old ones get to grow old enough to be closed.
 """
 
-from collections import deque
 from typing import Generic, Protocol, TypeVar
 
-from dragoman.core.effects import Origin
+from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 
 
 class Kept(Protocol):
@@ -22,7 +21,7 @@ class Kept(Protocol):
     idle_since: float
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; it calls `Pool.ended` before it returns."""
         ...
 
 
@@ -34,7 +33,7 @@ class Pool(Generic[K]):
 
     Args:
         idle_limit: Most idle connections of one origin.
-        open_limit: Most open connections of one origin.
+        open_limit: Most connections of one origin, those being opened among them.
         idle_seconds: How long an idle connection is kept.
 
     """
@@ -43,57 +42,78 @@ class Pool(Generic[K]):
         self._idle_limit = idle_limit
         self._open_limit = open_limit
         self._idle_seconds = idle_seconds
-        self._idle: dict[Origin, deque[K]] = {}
+        # Oldest first. A dict for its order and for taking one out of the middle, which happens whenever a peer closes.
+        self._idle: dict[Origin, dict[K, None]] = {}
         self._open: dict[Origin, int] = {}
 
     def take(self, origin: Origin) -> K | None:
-        """An idle connection to `origin`, or None."""
-        idle = self._idle.get(origin)
-        return idle.pop() if idle else None
-
-    def may_open(self, origin: Origin) -> bool:
-        """Whether another connection to `origin` may be opened; an idle one is closed to make room."""
-        if self._open.get(origin, 0) < self._open_limit:
-            return True
+        """Take the youngest idle connection to `origin`, or None."""
         idle = self._idle.get(origin)
         if not idle:
-            return False
-        idle.popleft().close()
-        return True
+            return None
+        link, _ = idle.popitem()
+        if not idle:
+            del self._idle[origin]
+        return link
 
-    def count(self, origin: Origin, change: int) -> None:
-        """A connection (or an attempt at one) to `origin` began (1) or ended (-1)."""
-        count = self._open.get(origin, 0) + change
-        if count:
-            self._open[origin] = count
-        else:
-            self._open.pop(origin, None)
+    def begin(self, origin: Origin) -> ConnectFailure | None:
+        """Count a connection that is to be opened; an idle one is closed to make room.
+
+        Returns:
+            None, or why it may not be opened.
+
+        """
+        if self._open.get(origin, 0) >= self._open_limit:
+            idle = self._idle.get(origin)
+            if not idle:
+                return ConnectFailure(FailureKind.LIMIT, f"{self._open_limit} connections are open already")
+            self._close_oldest(idle)
+        self._open[origin] = self._open.get(origin, 0) + 1
+        return None
 
     def keep(self, link: K, now: float) -> None:
         """Keep a connection that is not in use."""
         link.idle_since = now
-        idle = self._idle.setdefault(link.origin, deque())
-        idle.append(link)
+        idle = self._idle.setdefault(link.origin, {})
+        idle[link] = None
         if len(idle) > self._idle_limit:
-            idle.popleft().close()
+            self._close_oldest(idle)
 
-    def drop(self, link: K) -> None:
-        """An idle connection is gone."""
-        idle = self._idle.get(link.origin)
-        if idle and link in idle:
-            idle.remove(link)
+    def ended(self, origin: Origin, link: K | None = None) -> None:
+        """A connection that was counted is closed, or could not be opened; if it was idle, it is idle no more."""
+        idle = self._idle.get(origin)
+        if idle and link is not None:
+            idle.pop(link, None)
+        if idle is not None and not idle:
+            del self._idle[origin]
+        left = self._open[origin] - 1
+        if left:
+            self._open[origin] = left
+        else:
+            del self._open[origin]
 
     def expire(self, now: float) -> None:
         """Close what was idle for too long."""
-        for origin, idle in list(self._idle.items()):
-            while idle and now - idle[0].idle_since >= self._idle_seconds:
-                idle.popleft().close()
-            if not idle:
-                del self._idle[origin]
+        for idle in list(self._idle.values()):
+            while idle and now - next(iter(idle)).idle_since >= self._idle_seconds:
+                self._close_oldest(idle)
 
     def close(self) -> None:
         """Close all idle connections."""
         for idle in list(self._idle.values()):
             while idle:
-                idle.pop().close()
-        self._idle.clear()
+                self._close_oldest(idle)
+
+    def count_idle(self, origin: Origin) -> int:
+        """Count the idle connections to `origin`."""
+        return len(self._idle.get(origin, ()))
+
+    def count_open(self, origin: Origin) -> int:
+        """Count the connections to `origin`, idle, in use, and being opened."""
+        return self._open.get(origin, 0)
+
+    @staticmethod
+    def _close_oldest(idle: dict[K, None]) -> None:
+        link = next(iter(idle))
+        del idle[link]
+        link.close()

@@ -1,15 +1,20 @@
 """What a server is asked to serve, the same on every event loop."""
 
+import errno
 import socket
+import ssl
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Final
 
 import attrs
 
 from dragoman.transports.driver import Connection
 
-if TYPE_CHECKING:
-    import ssl
+LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach the clients
+HANDSHAKE: Final = 10.0  # seconds a client may take to bring up TLS
+PAUSE: Final = 0.1  # seconds to wait when the system has no sockets left
+SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address is tried beside a slow one (RFC 8305, section 5)
 
 
 @attrs.frozen
@@ -26,7 +31,7 @@ class Service:
 
     listeners: Sequence[socket.socket]
     connect: Callable[[str], Connection]
-    tls: "ssl.SSLContext | None" = None
+    tls: ssl.SSLContext | None = None
     limit: int = 10_000
 
 
@@ -40,6 +45,7 @@ class Settings:
         upstream_idle: Idle to one origin, at most.
         upstream_idle_seconds: How long an idle one is kept.
         drain_seconds: How long running exchanges may take to end when the server stops.
+        jobs: Connections without a client, for what the core does on behalf of nobody.
         on_ready: Called once, when everything listens.
         on_error: Receives what nobody expected of one connection; that connection is closed, the others live on.
 
@@ -50,5 +56,6 @@ class Settings:
     upstream_idle: int = 128
     upstream_idle_seconds: float = 55.0
     drain_seconds: float = 30.0
+    jobs: Sequence[Connection] = ()
     on_ready: Callable[[], None] = lambda: None
-    on_error: Callable[[BaseException], None] = lambda error: None
+    on_error: Callable[[Exception], None] = lambda error: None

@@ -26,12 +26,16 @@ class Watched(Protocol):
         """When it is due, epoch seconds; math.inf for never."""
         ...
 
+    def handle_timer(self) -> None:
+        """It is due."""
+        ...
+
 
 class Timers:
     """The deadlines of a server.
 
     Args:
-        on_earlier: Called when the next instant has become an earlier one.
+        on_earlier: Called with the next instant when it has become an earlier one.
 
     """
 
@@ -39,29 +43,31 @@ class Timers:
         self._on_earlier = on_earlier
         self._heap: list[tuple[float, int, Watched]] = []
         self._count = itertools.count()
-        self._gone = 0
+        self._watched = 0  # things that stand in the heap; its other entries are stale
+
+    def __len__(self) -> int:
+        """Count the entries, stale ones too: at most twice the things watched, and 64."""
+        return len(self._heap)
 
     def watch(self, watched: Watched) -> None:
         """Take note of a deadline that may have moved."""
         at = watched.next_deadline()
         if at < watched.watched_at:
-            if watched.watched_at < math.inf:
-                self._gone += 1
+            if watched.watched_at == math.inf:
+                self._watched += 1
             watched.watched_at = at
             is_next = not self._heap or at < self._heap[0][0]
             heapq.heappush(self._heap, (at, next(self._count), watched))
+            self._sweep()
             if is_next:
                 self._on_earlier(at)
 
     def forget(self, watched: Watched) -> None:
-        """It is over: what still stands in the heap for it goes when that is worth the while."""
+        """It is over."""
         if watched.watched_at < math.inf:
             watched.watched_at = math.inf
-            self._gone += 1
-            if self._gone > 64 and self._gone * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[0] == entry[2].watched_at]
-                heapq.heapify(self._heap)
-                self._gone = 0
+            self._watched -= 1
+            self._sweep()
 
     def next_instant(self) -> float:
         """When `due` is to be called, epoch seconds; math.inf for never."""
@@ -73,11 +79,17 @@ class Timers:
         while self._heap and self._heap[0][0] <= now:
             at, _, watched = heapq.heappop(self._heap)
             if at != watched.watched_at:
-                self._gone -= 1
-                continue
+                continue  # stale: it was forgotten, or has moved to an earlier instant
             watched.watched_at = math.inf
+            self._watched -= 1
             if watched.next_deadline() <= now:
                 out.append(watched)
             else:
                 self.watch(watched)
         return out
+
+    def _sweep(self) -> None:
+        """Throw stale entries away when they are the greater part; each costs its share of one pass."""
+        if len(self._heap) > max(64, 2 * self._watched):
+            self._heap = [entry for entry in self._heap if entry[0] == entry[2].watched_at]
+            heapq.heapify(self._heap)

@@ -54,11 +54,12 @@ class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
-    """More reasoning. `is_summary` counts in the first delta of a block."""
+    """More reasoning. `is_summary` and `item_id` count in the first delta of a block; see `Reasoning`."""
 
     text: str
     choice: int = 0
     is_summary: bool | None = None
+    item_id: str | None = None
 
 
 class SignatureDelta(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +67,7 @@ class SignatureDelta(msgspec.Struct, frozen=True, gc=False):
 
     signature: Signature
     choice: int = 0
+    item_id: str | None = None
 
 
 class CitationDelta(msgspec.Struct, frozen=True, gc=False):
@@ -160,7 +162,7 @@ class _Building:
         self.logprobs: list[Any] | None = None
         self.begin(None)
 
-    def begin(self, kind: type | None, start: ToolCallStarted | ReasoningDelta | None = None) -> None:
+    def begin(self, kind: type | None, start: ToolCallStarted | ReasoningDelta | SignatureDelta | None = None) -> None:
         """Forget the last block and begin one of `kind`."""
         self.kind = kind
         self.start = start
@@ -177,7 +179,8 @@ class _Building:
             self.blocks.append(Refusal(text))
         elif self.kind is Reasoning:
             is_summary = self.start.is_summary if isinstance(self.start, ReasoningDelta) else None
-            self.blocks.append(Reasoning(text, self.signature, is_summary=is_summary))
+            item_id = self.start.item_id if self.start is not None else None
+            self.blocks.append(Reasoning(text, self.signature, is_summary=is_summary, item_id=item_id))
         elif isinstance(self.start, ToolCallStarted):
             call = self.start
             self.blocks.append(
@@ -245,7 +248,7 @@ def _add_to(building: _Building, delta: ChoiceDelta) -> None:
             building.begin(ToolCall, delta)
         case SignatureDelta(signature):
             if building.kind is None:
-                building.begin(Reasoning)
+                building.begin(Reasoning, delta)
             building.signature = signature
         case CitationDelta(citation):
             building.citations.append(citation)
@@ -313,7 +316,7 @@ def _unfold_block(block: Block, index: int) -> Iterator[Delta]:
             yield RefusalDelta(text, index)
         case Reasoning(redacted=False):
             if block.text:
-                yield ReasoningDelta(block.text, index, block.is_summary)
+                yield ReasoningDelta(block.text, index, block.is_summary, block.item_id)
             elif block.signature is None:
                 return
         case ToolCall():
@@ -326,7 +329,7 @@ def _unfold_block(block: Block, index: int) -> Iterator[Delta]:
             yield WholeBlock(block, index)
             return
     if isinstance(block, Text | Reasoning) and block.signature is not None:
-        yield SignatureDelta(block.signature, index)
+        yield SignatureDelta(block.signature, index, block.item_id if isinstance(block, Reasoning) else None)
     yield BlockEnded(index)
 
 

@@ -25,13 +25,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dragoman.core.dialects.claude import CLAUDE
+from dragoman.core.dialects.code_assist import CODE_ASSIST
 from dragoman.core.dialects.dialect import AnswerContext, Dialect, StreamReader, StreamWriter
+from dragoman.core.dialects.gemini import GEMINI
 from dragoman.core.dialects.openai_chat import OPENAI_CHAT
+from dragoman.core.dialects.openai_responses import OPENAI_RESPONSES
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         "openai_chat": OPENAI_CHAT,
+        "openai_responses": OPENAI_RESPONSES,
         "claude": CLAUDE,
+        "gemini": GEMINI,
+        "code_assist": CODE_ASSIST,
     }
 )
 

@@ -182,6 +182,7 @@ class Dialect:
         keepalive: Bytes to send a waiting client that mean nothing.
         classify_error: ...
         build_error: ...
+        words: Whose `Extras` it writes back, for a dialect that is another in an envelope; None: its own.
 
     """
 
@@ -199,3 +200,4 @@ class Dialect:
     keepalive: bytes
     classify_error: ErrorClassifier
     build_error: ErrorBuilder
+    words: str | None = None

@@ -153,6 +153,7 @@ class Catalog:
         self._open: dict[str, list[tuple[Provider, re.Pattern[str] | None]]] = {}
         self._open_routes: OrderedDict[str, Route] = OrderedDict()
         self._turns: dict[str, int] = {}
+        self._learned: dict[str, tuple[str, ...]] = {}
         for provider in config.providers:
             self._add(provider)
         self._routes = {
@@ -237,6 +238,10 @@ class Catalog:
         """Who may answer for `name`, or None."""
         return self._routes.get(name) or self._open_route(name)
 
+    def is_listed(self, name: str) -> bool:
+        """Whether `name` is one of `models`."""
+        return name in self._routes
+
     def _open_route(self, name: str) -> Route | None:
         route = self._open_routes.get(name)
         if route is not None:
@@ -286,8 +291,23 @@ class Catalog:
         return UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
 
     def models(self, key: ClientKey | None = None) -> list[ModelCard]:
-        """Every name that can be asked for (by `key`, if given), in order of configuration."""
-        return [self._card(name) for name in self._routes if key is None or may_ask(key, name)]
+        """Every name that can be asked for (by `key`, if given) and is known, in order of configuration."""
+        cards = {name: self._card(name) for name in self._routes}
+        for prefix, providers in self._open.items():
+            for provider, excluded in providers:
+                for model in self._learned.get(provider.name, ()):
+                    if excluded is None or not excluded.fullmatch(model):
+                        cards.setdefault(f"{prefix}/{model}", ModelCard(f"{prefix}/{model}", provider.name, 0))
+        return [card for card in cards.values() if key is None or may_ask(key, card.id)]
+
+    def open_targets(self) -> list[Target]:
+        """One target of each provider that may have more models than its configuration says."""
+        open_providers = {provider.name: provider for found in self._open.values() for provider, _ in found}
+        return [self._target(provider, provider.credentials[0], "") for provider in open_providers.values()]
+
+    def learn(self, provider: str, models: Sequence[str]) -> None:
+        """Take note of the models that a provider says it has."""
+        self._learned[provider] = tuple(models)
 
     def _card(self, name: str) -> ModelCard:
         return ModelCard(name, self._routes[name].deployments[0].provider.name, 0)

@@ -19,6 +19,8 @@ from dragoman.adapters.logs import (
     text_line,
     timestamp,
 )
+from dragoman.core.chat.loss import dropped
+from dragoman.core.chat.request import Thinking
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.journal import Attempt, Journal
 
@@ -156,3 +158,25 @@ def test_logs(as_json: bool) -> None:
     else:
         assert lines[1] == "time=1970-01-01T00:00:00.000Z level=info event=listening port=8317 tls=false"
         assert lines[3] == 'time=1970-01-01T00:00:00.000Z level=error event=gone why="no idea"'
+
+
+def test_reasoning_is_told_in_the_words_operators_look_for() -> None:
+    lines: list[bytes] = []
+
+    def send(data: bytes) -> int:
+        lines.append(data)
+        return len(data)
+
+    for as_json in (False, True):
+        logs = Logs(LineWriter(send), lambda: 0.0, debug=True, as_json=as_json)
+        asked, applied = Thinking("budget", budget=99_999), Thinking("budget", budget=32_768)
+        logs.exchange(
+            attrs.evolve(JOURNAL, thinking_asked=asked, thinking_applied=applied, losses=[dropped("seed", "")])
+        )
+        logs.exchange(attrs.evolve(JOURNAL, model="m(high)", thinking_asked=Thinking("level", level="high")))
+        logs.close()
+    text = b"".join(lines).decode()
+    for words in ("thinking: original config from request", "thinking: processed config to apply", "from model suffix"):
+        assert text.count(words) == 2
+    assert "budget=99999" in text
+    assert "losses=seed" in text

@@ -208,3 +208,12 @@ def test_no_bytes_of_a_provider_raise(pieces: list[bytes], stream: bool) -> None
     for piece in [STREAM_HEAD if stream else b"", *pieces, b""]:
         talk.upstream(piece)
     assert len(talk.journals) == 1
+
+
+def test_empty_lines_do_not_keep_a_connection_alive() -> None:
+    talk = Conversation(config(timeouts=TIMES)).client(get("/health"))
+    for _ in range(5):
+        talk.now += 0.5
+        talk.client(b"\r\n")
+    assert talk.wait() == pytest.approx(0.5)
+    assert talk.is_over

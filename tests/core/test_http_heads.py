@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.errors import BadRequest, HeadTooLarge, UpstreamError
-from dragoman.core.http_heads import HeadReader, RequestHead, ResponseHead, end_of_head
+from dragoman.core.errors import BadRequest, ClientError, HeadTooLarge, UpstreamError
+from dragoman.core.http_heads import HeadReader, RepeatedHeads, RequestHead, ResponseHead, end_of_head
 from tests.strategies import mutations_of, request_heads, response_heads
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -251,3 +251,26 @@ def test_half_a_head_is_none() -> None:
         HeadReader().read_request(GET)
     with pytest.raises(UpstreamError, match=r"not HTTP/1\.1$"):
         HeadReader().read_response(OK)
+
+
+@given(st.data())
+def test_a_head_that_repeats_is_read_as_if_it_were_the_first(data: st.DataObject) -> None:
+    """Any head after any other: the length is the only thing that may be looked at alone."""
+    reader = RepeatedHeads(HeadReader())
+    base = data.draw(st.one_of(request_heads(), mutations_of(request_heads())).map(first_head))
+    plain = b"POST /v1 HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 5\r\nAuthorization: Bearer k\r\n\r\n"
+    longer = [plain, plain.replace(b": 5", b": 77"), plain.replace(b": 5", b": 5, 6"), plain.replace(b": 5", b": +5")]
+    longer += [
+        plain.replace(b": 5", b": 5\r\nTransfer-Encoding: chunked"),
+        plain.replace(b": 5", b": 5\r\nContent-Length: 6"),
+    ]
+    for head in data.draw(st.lists(st.sampled_from([base, *longer]), min_size=2, max_size=6)):
+        try:
+            expected: object = HeadReader().read_request(head)
+        except ClientError as error:
+            expected = type(error)
+        try:
+            read: object = reader.read(head)
+        except ClientError as error:
+            read = type(error)
+        assert read == expected

@@ -24,7 +24,10 @@ STREAMS = st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r", b"\r\n"])), m
 def by_the_book(data: bytes) -> list[ServerSentEvent]:
     """The standard's algorithm, line by line, with our one deviation: the end of the stream dispatches."""
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    events, found, event, ident, retry = [], [], b"", b"", None
+    events: list[ServerSentEvent] = []
+    found: list[bytes] = []
+    event, ident = b"", b""
+    retry: int | None = None
     for line in [*data.split(b"\n"), b"", b""]:
         field, _, value = line.partition(b":")
         value = value[1:] if value.startswith(b" ") else value

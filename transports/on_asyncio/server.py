@@ -1,29 +1,31 @@
 """The server: accepts clients, keeps the deadlines, stops in good order. Callbacks all the way: no task for a connection."""
 
 import asyncio
-import contextlib
-import errno
+import functools
 import math
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any
 
-from dragoman.transports.driver import Driver
+from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
-from dragoman.transports.on_asyncio.links import DROP_LIMIT, Link
+from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
-from dragoman.transports.services import Service, Settings
+from dragoman.transports.services import HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.timers import Timers
-
-_LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach the clients
-_HANDSHAKE: Final = 10.0  # seconds a client may take to bring up TLS
-_PAUSE: Final = 0.1  # seconds, when the system has no sockets left
-_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ClientLink(Link):
-    """A client's connection."""
+    """A client's connection.
+
+    Args:
+        server: Where its driver comes from.
+        service: What is served.
+        peer: The client's address, for people.
+        on_gone: Called when the connection, once it stood, is gone.
+
+    """
 
     def __init__(self, server: "Server", service: Service, peer: str, on_gone: Callable[[], None]) -> None:
         super().__init__()
@@ -32,74 +34,93 @@ class ClientLink(Link):
         self._peer = peer
         self._on_gone = on_gone
         self._driver: Driver | None = None
-        self._dropped = 0
-        self._is_finishing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         super().connection_made(transport)
-        try:
-            self._driver = self._server.begin(self._service.connect(self._peer), self)
-        except Exception as error:
-            self._server.settings.on_error(error)
-            self.close()
+        self._driver = self._server.begin(self._service, self._peer, self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        driver = self._driver
-        if driver is None:
-            return
-        if self._is_finishing:
-            self._dropped += len(data)
-            if self._dropped > DROP_LIMIT:
-                self.close()
-            return
-        self._server.upstreams.guard(driver, driver.client_sent, data)
-        if not driver.is_reading or self.is_backed_up:
-            self.pause_reading()
+        if self._driver is not None:
+            self._driver.client_sent(data)
+            if not self._driver.is_reading:
+                self.pause_reading()
 
     def eof_received(self) -> bool:
-        """The client closed its side: whatever is done for it ends."""
+        """The client closed its side."""
         if self._driver is not None:
-            self._server.upstreams.guard(self._driver, self._driver.client_sent, b"")
-        return not self._is_finishing  # what is owed may still be sent; `finish` closes
+            self._driver.client_sent(b"")
+        return self._service.tls is None  # asyncio closes a TLS connection when the peer does, whatever is to be sent
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self.is_closed = True
         driver, self._driver = self._driver, None
         if driver is not None:
-            if not self._is_finishing:
-                self._server.upstreams.guard(driver, driver.client_sent, b"")
             self._server.end(driver)
         self._on_gone()
 
     def resume_writing(self) -> None:
-        """The client reads again: so may the upstream."""
-        super().resume_writing()
+        """The client takes more."""
+        self.is_backed_up = False
         if self._driver is not None:
-            self._server.upstreams.client_caught_up(self._driver)
-            if self._driver.is_reading:
-                self.resume_reading()
+            self._driver.client_caught_up()
 
-    def finish(self) -> None:
-        """Send what is kept, shut down writing, read and drop until the client closes or `close` is called."""
-        self._is_finishing = True
-        self.resume_reading()
-        if self.transport is None or self.is_closed:
+
+class Acceptor:
+    """Takes the clients of a service, as many as it may have at a time; the others wait in the listen queue.
+
+    Args:
+        service: Whose.
+        take: Receives an accepted socket, the peer's address, and what to call when the client is gone.
+
+    """
+
+    def __init__(self, service: Service, take: Callable[[socket.socket, str, Callable[[], None]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._service = service
+        self._take = take
+        self._free = service.limit
+        self._is_accepting = False
+        self._is_over = False
+
+    def start(self) -> None:
+        """Accept from now on, or again."""
+        if not self._is_accepting and not self._is_over and self._free:
+            self._is_accepting = True
+            for listener in self._service.listeners:
+                self._loop.add_reader(listener, self._accept, listener)
+
+    def stop(self) -> None:
+        """Accept no more, ever."""
+        self._is_over = True
+        self._pause()
+
+    def _client_is_gone(self) -> None:
+        self._free += 1
+        self.start()
+
+    def _pause(self) -> None:
+        if self._is_accepting:
+            self._is_accepting = False
+            for listener in self._service.listeners:
+                self._loop.remove_reader(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        if not self._is_accepting:  # paused by another listener in this very turn of the loop
             return
-        if self.transport.can_write_eof():
-            with contextlib.suppress(OSError):
-                self.transport.write_eof()
-            if self._driver is not None:
-                self._driver.sent_all()
-        else:  # TLS has no half-closing in asyncio
-            self.transport.close()
-
-    def wake(self) -> None:
-        """Reading is wanted again."""
-        if self._is_paused and not self.is_backed_up:
-            self.resume_reading()
+        try:
+            sock, address = listener.accept()
+        except OSError as error:  # the client has left already, or another process was faster
+            if error.errno in SCARCE:
+                self._pause()
+                self._loop.call_later(PAUSE, self.start)
+            return
+        self._free -= 1
+        if not self._free:
+            self._pause()
+        self._take(sock, address[0] if isinstance(address, tuple) else "unix", self._client_is_gone)
 
 
 class Server:
@@ -113,109 +134,117 @@ class Server:
 
     def __init__(self, services: Sequence[Service], settings: Settings) -> None:
         self._services = services
-        self.settings = settings
-        self.upstreams = AsyncioUpstreams(settings)
+        self._settings = settings
+        self._upstreams = AsyncioUpstreams(settings)
         self._timers = Timers(self._hurry)
         self._timer: asyncio.TimerHandle | None = None
         self._drivers: set[Driver] = set()
-        self._takes: set[asyncio.Task[None]] = set()
-        self._all_gone = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._is_ending = False
-        self._stops = 0
         self._stopped = asyncio.Event()
         self._aborted = asyncio.Event()
+        self._all_gone = asyncio.Event()
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
-        self._stops += 1
-        self._stopped.set()
-        if self._stops > 1:
+        if self._stopped.is_set():
             self._aborted.set()
+        self._stopped.set()
 
     async def run(self) -> None:
         """Serve; returns when everything is closed."""
-        tasks = []
-        for service in self._services:
-            places = asyncio.Semaphore(service.limit)
-            tasks += [asyncio.create_task(self._accept(service, places, one)) for one in service.listeners]
-        tasks.append(asyncio.create_task(self._expire()))
+        acceptors = [Acceptor(service, functools.partial(self._take, service)) for service in self._services]
+        expiring = asyncio.create_task(self._expire())
+        self._tasks.add(expiring)
+        jobs = [self._begin_job(job) for job in self._settings.jobs]
         try:
-            self.settings.on_ready()
+            for acceptor in acceptors:
+                acceptor.start()
+            self._settings.on_ready()
             await self._stopped.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for acceptor in acceptors:
+                acceptor.stop()
             for service in self._services:
                 for listener in service.listeners:
                     close_listener(listener)
+        for job in jobs:
+            job.abort()
+            job.closed()
         await self._end()
-        await self.upstreams.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._upstreams.close()
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+        await _settle()
+
+    def _begin_job(self, job: Connection) -> Driver:
+        driver = Driver(job, Nobody(), self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver.start()
+        return driver
 
     async def _end(self) -> None:
         """Let running exchanges end, then end those that have not."""
         self._is_ending = True
         for driver in list(self._drivers):
             driver.drain()
-        if self._drivers:
-            gone = asyncio.create_task(self._all_gone.wait())
-            aborted = asyncio.create_task(self._aborted.wait())
-            await asyncio.wait(
-                {gone, aborted}, timeout=self.settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in (gone, aborted):
-                task.cancel()
-            await asyncio.gather(gone, aborted, return_exceptions=True)
+        aborted = asyncio.create_task(self._aborted.wait())
+        try:
+            await self._until_all_gone(self._settings.drain_seconds, aborted)
+        finally:
+            aborted.cancel()
         for driver in list(self._drivers):
             driver.abort()
-        if self._drivers:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_gone.wait(), _LAST_WORDS)
+        await self._until_all_gone(LAST_WORDS)
         for driver in list(self._drivers):
             driver.client.close()
+        await self._until_all_gone(LAST_WORDS)
 
-    async def _accept(self, service: Service, places: asyncio.Semaphore, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await places.acquire()
+    async def _until_all_gone(self, seconds: float, *or_until: "asyncio.Task[Any]") -> None:
+        if self._drivers:
+            gone = asyncio.create_task(self._all_gone.wait())
             try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError as error:
-                places.release()
-                if error.errno in _SCARCE:
-                    await asyncio.sleep(_PAUSE)
-                continue
-            except BaseException:
-                places.release()
-                raise
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = address[0] if isinstance(address, tuple) else "unix"
-            task = asyncio.create_task(self._take(service, places, sock, peer))
-            self._takes.add(task)
-            task.add_done_callback(self._takes.discard)
+                await asyncio.wait({gone, *or_until}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
 
-    async def _take(self, service: Service, places: asyncio.Semaphore, sock: socket.socket, peer: str) -> None:
-        """Hand an accepted socket to the loop; TLS may fail, the client may have gone."""
-        link = ClientLink(self, service, peer, places.release)
+    def _take(self, service: Service, sock: socket.socket, peer: str, on_gone: Callable[[], None]) -> None:
+        """Make a connection of an accepted socket."""
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = asyncio.get_running_loop().create_task(self._bring_up(service, sock, peer, on_gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bring_up(self, service: Service, sock: socket.socket, peer: str, on_gone: Callable[[], None]) -> None:
+        link = ClientLink(self, service, peer, on_gone)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: link,
                 sock,
                 ssl=service.tls,
-                ssl_handshake_timeout=_HANDSHAKE if service.tls is not None else None,
+                ssl_handshake_timeout=HANDSHAKE if service.tls is not None else None,
             )
-        except OSError:
-            sock.close()
+        except OSError:  # the client left, or does not speak TLS
+            pass
+        finally:
             if link.transport is None:
-                places.release()
+                sock.close()
+                on_gone()
 
-    def begin(self, connection: object, link: ClientLink) -> Driver:
+    def begin(self, service: Service, peer: str, link: ClientLink) -> Driver | None:
         """A client connection stands."""
-        driver = Driver(connection, link, self.upstreams, self._timers, self.settings.now)  # type: ignore[arg-type]
+        settings = self._settings
+        try:
+            connection = service.connect(peer)
+        except Exception as error:  # a bug of ours ends one connection, not all
+            settings.on_error(error)
+            link.close()
+            return None
+        driver = Driver(connection, link, self._upstreams, self._timers, settings.now, settings.on_error)
         self._drivers.add(driver)
         driver.start()
         if self._is_ending:
@@ -230,18 +259,15 @@ class Server:
             self._all_gone.set()
 
     def _hurry(self, at: float) -> None:
-        """An earlier deadline than the one being waited for."""
+        """There is an earlier deadline than the one being waited for."""
         if self._timer is not None:
             self._timer.cancel()
-        wait = max(0.0, at - self.settings.now())
+        wait = max(0.0, at - self._settings.now())
         self._timer = asyncio.get_running_loop().call_later(wait, self._handle_timers)
 
     def _handle_timers(self) -> None:
-        self._timer = None
-        for driver in self._timers.due(self.settings.now()):
-            assert isinstance(driver, Driver)  # nothing else is watched
-            self.upstreams.guard(driver, driver.handle_timer)
-            self._timers.watch(driver)
+        for watched in self._timers.due(self._settings.now()):
+            watched.handle_timer()
         at = self._timers.next_instant()
         if at < math.inf:
             self._hurry(at)
@@ -249,8 +275,14 @@ class Server:
     async def _expire(self) -> None:
         """Close idle upstream connections in time."""
         while True:
-            await asyncio.sleep(min(1.0, self.settings.upstream_idle_seconds))
-            self.upstreams.pool.expire(self.settings.now())
+            await asyncio.sleep(min(1.0, max(0.01, self._settings.upstream_idle_seconds)))
+            self._upstreams.pool.expire(self._settings.now())
+
+
+async def _settle() -> None:
+    """Aborted transports close their sockets in the next turns of the loop."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def run(services: Sequence[Service], settings: Settings) -> None:

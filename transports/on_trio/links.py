@@ -1,26 +1,19 @@
 """Sockets as links: what cannot be sent at once is kept, and somebody is told when it is gone.
 
-Plain non-blocking sockets and `trio.lowlevel.wait_readable` rather than trio's streams: half the time for each wake-up. A TLS socket is
-a non-blocking `ssl.SSLSocket`, which differs only in what it raises when it would block.
+Plain non-blocking sockets and `trio.lowlevel.wait_readable` rather than trio's streams: half the time for each wake-up.
 """
 
 import contextlib
 import socket
+import ssl
 from collections import deque
 from typing import Final
 
 import trio
 
+from dragoman.transports.tls import TLSPipe
+
 READ_SIZE: Final = 64 * 1024
-DROP_LIMIT: Final = 256 * 1024  # of what a client sends after its last answer
-
-# What "would block" looks like, by kind of socket; SSLWantReadError and SSLWantWriteError have these errno values.
-_WANTS: Final = frozenset({2, 3})
-
-
-def would_block(error: OSError) -> bool:
-    """Whether `error` only says: not now."""
-    return isinstance(error, BlockingIOError) or (type(error).__module__ == "ssl" and error.errno in _WANTS)
 
 
 class Link:
@@ -28,114 +21,172 @@ class Link:
 
     Args:
         sock: The socket; it is the link's from now on.
+        tls: TLS on it, brought up; or None.
         nursery: Where what cannot be sent at once is sent from.
 
     Attributes:
-        sock: The socket.
         is_backed_up: Bytes wait for the socket to take them.
         is_closed: `close` was called.
 
     """
 
-    def __init__(self, sock: socket.socket, nursery: trio.Nursery) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, tls: TLSPipe | None, nursery: trio.Nursery) -> None:
+        self._sock = sock
+        self._tls = tls
         self._nursery = nursery
         self._kept: deque[bytes | memoryview] = deque()
-        self._sent: trio.Event | None = None
+        self._woken: trio.Event | None = None
+        self._is_finishing = False
         self.is_backed_up = False
         self.is_closed = False
-        self._is_finishing = False
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the socket has not taken yet."""
+        return sum(map(len, self._kept))
 
     def write(self, data: bytes) -> None:
         """Send, or keep what cannot be sent yet."""
-        if self.is_backed_up:
-            self._kept.append(data)
+        if self.is_closed or self._is_finishing:
             return
-        if self.is_closed:
+        if self._tls is not None:
+            with contextlib.suppress(ssl.SSLError):  # the peer is gone; whoever reads will see it
+                self._tls.write(data)
+            data = self._tls.take()
+        self._send(data)
+
+    def finish(self) -> None:
+        """Send what is kept, then shut down writing; go on reading."""
+        if self.is_closed or self._is_finishing:
             return
-        try:
-            sent = self.sock.send(data)
-        except OSError as error:
-            if not would_block(error):
-                return  # the peer is gone; whoever reads will see it
-            sent = 0
-        if sent < len(data):
-            self._kept.append(memoryview(data)[sent:])
-            self.is_backed_up = True
-            self._sent = trio.Event()
-            self._nursery.start_soon(self._flush)
-
-    async def _flush(self) -> None:
-        """Send what is kept, as the socket takes it."""
-        with contextlib.suppress(OSError, trio.ClosedResourceError):
-            while self._kept and not self.is_closed:
-                try:
-                    data = self._kept[0]
-                    sent = self.sock.send(data)
-                except OSError as error:
-                    if not would_block(error):
-                        raise
-                    await trio.lowlevel.wait_writable(self.sock)
-                    continue
-                if sent == len(data):
-                    self._kept.popleft()
-                else:
-                    self._kept[0] = memoryview(data)[sent:]
-        self._kept.clear()
-        self.is_backed_up = False
-        if self._sent is not None:
-            self._sent.set()
-        self.flushed()
-
-    def flushed(self) -> None:
-        """Everything that was kept is sent, or never will be."""
-
-    async def drained(self) -> None:
-        """Wait until nothing is kept."""
-        while self.is_backed_up and self._sent is not None:
-            await self._sent.wait()
-
-    def receive(self) -> bytes | None:
-        """Read what is there; None: nothing yet; nothing in it: the peer closed or reset."""
-        try:
-            return self.sock.recv(READ_SIZE)
-        except OSError as error:
-            return None if would_block(error) else b""
-        except ValueError:  # an SSLSocket that was closed under us
-            return b""
-
-    @property
-    def has_more(self) -> bool:
-        """Whether bytes are here that the system's poll does not know of: a TLS record is decrypted whole."""
-        pending = getattr(self.sock, "pending", None)
-        return pending is not None and pending() > 0
-
-    def shut_down(self) -> None:
-        """Tell the peer that nothing more comes."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
+        if self._tls is not None:
+            self._tls.finish()
+            self._send(self._tls.take())
+        self._is_finishing = True
+        if not self.is_backed_up:
+            self._shut_down()
 
     def close(self) -> None:
         """Close at once; whoever waits for the socket wakes."""
         if not self.is_closed:
             self.is_closed = True
-            trio.lowlevel.notify_closing(self.sock)
-            self.sock.close()
-            if self._sent is not None:
-                self._sent.set()
+            self._kept.clear()
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+            self.wake()
 
+    def wake(self) -> None:
+        """Whoever waits in `_until_woken` goes on."""
+        if self._woken is not None:
+            self._woken.set()
+            self._woken = None
 
-async def handshake(wrapped: socket.socket) -> None:
-    """Bring up TLS on a non-blocking SSLSocket; raises `ssl.SSLError` or `OSError`."""
-    import ssl
+    def caught_up(self) -> None:
+        """Called when what was kept is sent, or never will be."""
 
-    assert isinstance(wrapped, ssl.SSLSocket)  # the caller wrapped it
-    while True:
-        try:
-            wrapped.do_handshake()
-        except ssl.SSLWantReadError:
-            await trio.lowlevel.wait_readable(wrapped)
-        except ssl.SSLWantWriteError:
-            await trio.lowlevel.wait_writable(wrapped)
-        else:
+    async def _until_woken(self) -> None:
+        self._woken = trio.Event()
+        await self._woken.wait()
+
+    async def _receive(self) -> bytes:
+        """Wait for bytes and return them; none: the peer closed, or was reset.
+
+        Raises:
+            trio.ClosedResourceError: `close` was called.
+
+        """
+        if self._tls is not None:
+            return await self._receive_tls(self._tls)
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                return self._sock.recv(READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return b""
+
+    async def _receive_tls(self, tls: TLSPipe) -> bytes:
+        while True:
+            plain = tls.read()  # first: the handshake may have read more than its own
+            self._send(tls.take())  # an answer to a key update, for example
+            if plain or tls.is_at_end:
+                return plain
+            try:
+                tls.feed(await receive_some(self._sock))
+            except OSError:
+                tls.feed(b"")
+
+    def _send(self, data: bytes) -> None:
+        if self.is_backed_up:
+            self._kept.append(data)
             return
+        if not data:
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # the peer is gone; whoever reads will see it
+        if sent < len(data):
+            self._kept.append(memoryview(data)[sent:])
+            self.is_backed_up = True
+            self._nursery.start_soon(self._flush)
+
+    async def _flush(self) -> None:
+        """Send what is kept, as the socket takes it."""
+        with contextlib.suppress(OSError, trio.ClosedResourceError):
+            while self._kept:
+                await trio.lowlevel.wait_writable(self._sock)
+                while self._kept:
+                    data = self._kept[0]
+                    try:
+                        sent = self._sock.send(data)
+                    except BlockingIOError:
+                        break
+                    if sent == len(data):
+                        self._kept.popleft()
+                    else:
+                        self._kept[0] = memoryview(data)[sent:]
+        self._kept.clear()
+        self.is_backed_up = False
+        if self._is_finishing:
+            self._shut_down()
+        self.caught_up()
+
+    def _shut_down(self) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+
+async def send_all(sock: socket.socket, data: bytes) -> None:
+    """Send everything, waiting as long as it takes."""
+    while data:
+        try:
+            data = data[sock.send(data) :]
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)
+
+
+async def receive_some(sock: socket.socket) -> bytes:
+    """Wait for bytes and return them; none: the peer closed."""
+    while True:
+        await trio.lowlevel.wait_readable(sock)
+        try:
+            return sock.recv(READ_SIZE)
+        except BlockingIOError:
+            continue
+
+
+async def shake_hands(sock: socket.socket, tls: TLSPipe) -> None:
+    """Bring up TLS; raises `ssl.SSLError` or another `OSError`."""
+    try:
+        while not tls.shake_hands():
+            await send_all(sock, tls.take())
+            tls.feed(await receive_some(sock))
+    except ssl.SSLError:
+        with contextlib.suppress(OSError):
+            sock.send(tls.take())  # the alert: the peer is to know, too
+        raise
+    await send_all(sock, tls.take())

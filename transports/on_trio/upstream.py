@@ -4,19 +4,17 @@ Each open connection has one task that reads it for as long as it lives, whichev
 """
 
 import socket
-from typing import Final
 
 import trio
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver
-from dragoman.transports.on_trio.links import READ_SIZE, Link, handshake
+from dragoman.transports.failures import OpenError, reason, unresolved
+from dragoman.transports.on_trio.links import Link, receive_some, send_all, shake_hands
 from dragoman.transports.pool import Pool
 from dragoman.transports.proxies import ProxyError, handshake_with
-from dragoman.transports.services import Settings
-from dragoman.transports.tls import explain, upstream_context
-
-_HAPPY_EYEBALLS: Final = 0.25  # seconds, RFC 8305, section 5
+from dragoman.transports.services import HAPPY_EYEBALLS, Settings
+from dragoman.transports.tls import TLSPipe, explain, upstream_context
 
 
 class UpstreamLink(Link):
@@ -25,61 +23,59 @@ class UpstreamLink(Link):
     Attributes:
         origin: Where it leads.
         idle_since: Epoch seconds; the pool's.
-        driver: Whom it serves now; None while it is idle.
-        attempt: The attempt it serves now.
+        is_open: It stands.
 
     """
 
-    def __init__(self, sock: socket.socket, nursery: trio.Nursery, origin: Origin, upstreams: "TrioUpstreams") -> None:
-        super().__init__(sock, nursery)
+    def __init__(self, sock: socket.socket, tls: TLSPipe | None, origin: Origin, upstreams: "TrioUpstreams") -> None:
+        super().__init__(sock, tls, upstreams.nursery)
         self.origin = origin
         self.idle_since = 0.0
-        self.driver: Driver | None = None
-        self.attempt = 0
+        self.is_open = True
         self._upstreams = upstreams
+        self._driver: Driver | None = None
+        self._attempt = 0
+
+    def serve(self, driver: Driver, attempt: int) -> None:
+        """Serve an attempt from now on."""
+        self._driver, self._attempt = driver, attempt
 
     def release(self) -> None:
         """Keep the connection for others."""
-        self.driver = None
+        self._driver = None
         if self.is_backed_up:  # the answer came before the request was sent: the rest would meet the next one
             self.close()
-        else:
+        elif not self.is_closed:
             self._upstreams.keep(self)
 
     def close(self) -> None:
         """Close at once."""
         if not self.is_closed:
-            self.driver = None
-            self._upstreams.pool.count(self.origin, -1)
+            self._driver = None
             super().close()
+            self._upstreams.pool.ended(self.origin, self)
+
+    def caught_up(self) -> None:
+        """The provider takes more."""
+        if self._driver is not None:
+            self._driver.upstream_caught_up()
 
     async def read(self) -> None:
         """Read for as long as it lives, and tell whom it serves."""
         try:
-            while True:
-                if not self.has_more:
-                    await trio.lowlevel.wait_readable(self.sock)
-                data = self.receive()
-                if data is None:
+            while not self.is_closed:
+                driver = self._driver
+                if driver is not None and driver.client.is_backed_up:
+                    await self._until_woken()
                     continue
-                driver = self.driver
-                if driver is None:  # idle: it was closed, or says something nobody asked
-                    self._upstreams.pool.drop(self)
+                data = await self._receive()
+                if self._driver is None:  # idle: it was closed, or says something nobody asked
                     break
-                driver.upstream_sent(self.attempt, data)
+                self._driver.upstream_sent(self._attempt, data)
                 if not data:
                     break
-                if self.driver is driver:
-                    if driver.client.is_backed_up:
-                        await driver.client.drained()  # type: ignore[attr-defined]  # a trio Link
-                elif self.is_closed:
-                    break
-        except (trio.ClosedResourceError, OSError):
+        except trio.ClosedResourceError:
             pass
-        except Exception as error:  # a fault of ours must end one connection, not all
-            self._upstreams.settings.on_error(error)
-            if self.driver is not None:
-                self.driver.client.close()
         finally:
             self.close()
 
@@ -87,14 +83,20 @@ class UpstreamLink(Link):
 class _Opening:
     """A connection being opened."""
 
+    is_open = False
+    is_backed_up = False
+
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
 
     def write(self, data: bytes) -> None:
         """Nothing is written before it stands."""
 
+    def wake(self) -> None:
+        """Nothing is read before it stands."""
+
     def release(self) -> None:
-        """Nothing to keep yet."""
+        """Nothing is to be kept yet."""
         self.close()
 
     def close(self) -> None:
@@ -110,65 +112,62 @@ class TrioUpstreams:
         settings: Limits and the clock.
 
     Attributes:
-        settings: The same.
+        nursery: The same.
         pool: Idle connections.
 
     """
 
     def __init__(self, nursery: trio.Nursery, settings: Settings) -> None:
-        self._nursery = nursery
-        self.settings = settings
+        self.nursery = nursery
+        self._settings = settings
         self.pool: Pool[UpstreamLink] = Pool(
             settings.upstream_idle, settings.upstream_connections, settings.upstream_idle_seconds
         )
 
-    def open(self, driver: Driver, attempt: int, origin: Origin, fresh: bool) -> UpstreamLink | _Opening | None:
-        """Open a connection, or take an idle one; see `dragoman.transports.driver.Upstreams`."""
+    def open(
+        self, driver: Driver, attempt: int, origin: Origin, fresh: bool
+    ) -> UpstreamLink | _Opening | ConnectFailure:
+        """Take an idle connection, or begin to open one; see `dragoman.transports.driver.Upstreams`."""
         link = None if fresh else self.pool.take(origin)
         if link is not None:
-            link.driver, link.attempt = driver, attempt
-            driver.upstream_opened(attempt, link, True)
+            link.serve(driver, attempt)
             return link
-        if not self.pool.may_open(origin):
-            failure = ConnectFailure(FailureKind.LIMIT, f"{self.settings.upstream_connections} connections are open")
-            driver.upstream_failed(attempt, failure)
-            return None
-        self.pool.count(origin, 1)
+        failure = self.pool.begin(origin)
+        if failure is not None:
+            return failure
         opening = _Opening()
-        self._nursery.start_soon(self._connect, opening, driver, attempt, origin)
+        self.nursery.start_soon(self._connect, opening, driver, attempt, origin)
         return opening
 
     def keep(self, link: UpstreamLink) -> None:
         """Keep a connection that is not in use."""
-        self.pool.keep(link, self.settings.now())
+        self.pool.keep(link, self._settings.now())
 
     async def _connect(self, opening: _Opening, driver: Driver, attempt: int, origin: Origin) -> None:
         link: UpstreamLink | None = None
         failure: ConnectFailure | None = None
-        with opening.scope:
-            try:
-                sock = await _open(origin)
-                link = UpstreamLink(sock, self._nursery, origin, self)
-            except _OpenError as error:
-                failure = error.failure
-        if link is None:
-            self.pool.count(origin, -1)
-            if failure is not None:
-                driver.upstream_failed(attempt, failure)
-            return
-        link.driver, link.attempt = driver, attempt
-        driver.upstream_opened(attempt, link, False)
-        await link.read()
+        try:
+            with opening.scope:
+                link = UpstreamLink(*await _open(origin), origin, self)
+        except OpenError as error:
+            failure = error.failure
+        except Exception as error:  # a bug of ours, or a library's, ends one attempt, not all
+            self._settings.on_error(error)
+            failure = ConnectFailure(FailureKind.REFUSED, f"it could not be opened: {type(error).__name__}")
+        finally:
+            if link is None:
+                self.pool.ended(origin)
+        if link is not None:
+            link.serve(driver, attempt)
+            driver.upstream_opened(attempt, link)
+            await link.read()
+        elif failure is not None:
+            driver.upstream_failed(attempt, failure)
 
 
-class _OpenError(Exception):
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(detail)
-        self.failure = ConnectFailure(kind, detail)
-
-
-async def _open(origin: Origin) -> socket.socket:
-    """A socket to `origin`, through its proxy, TLS brought up."""
+async def _open(origin: Origin) -> tuple[socket.socket, TLSPipe | None]:
+    """A socket to `origin`, through its proxy, and TLS on it where that is wanted, brought up."""
+    tls = _tls_for(origin)
     proxy = origin.proxy
     if proxy is None:
         sock = await _connect_tcp(origin.host, origin.port, FailureKind.REFUSED)
@@ -176,41 +175,47 @@ async def _open(origin: Origin) -> socket.socket:
         sock = await _connect_tcp(proxy.host, proxy.port, FailureKind.PROXY)
     try:
         if proxy is not None:
-            target = origin
-            if proxy.scheme == "socks5":
-                target = await _resolved(origin)
-            tunnel = handshake_with(proxy, target)
-            await _send(sock, tunnel.start())
-            while not tunnel.is_done:
-                await _send(sock, tunnel.feed(await _receive(sock)))
-        if origin.scheme == "https":
-            wrapped = upstream_context(origin.ca_file).wrap_socket(
-                sock, server_hostname=origin.host, do_handshake_on_connect=False
-            )
-            sock = wrapped
-            await handshake(wrapped)
-    except ProxyError as error:
-        sock.close()
-        raise _OpenError(FailureKind.PROXY, str(error)) from None
-    except (OSError, ValueError) as error:
-        sock.close()
-        if proxy is not None and origin.scheme != "https":
-            raise _OpenError(FailureKind.PROXY, f"the proxy failed: {_reason(error)}") from None
-        raise _OpenError(FailureKind.TLS, explain(error)) from None
+            await _tunnel(sock, origin)
+        if tls is not None:
+            try:
+                await shake_hands(sock, tls)
+            except OSError as error:
+                raise OpenError(FailureKind.TLS, explain(error)) from None
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, tls
+
+
+def _tls_for(origin: Origin) -> TLSPipe | None:
+    if origin.scheme != "https":
+        return None
+    try:
+        return TLSPipe(upstream_context(origin.ca_file), server_hostname=origin.host)
+    except (OSError, ValueError) as error:  # a host name that no certificate can have is a ValueError
+        raise OpenError(FailureKind.TLS, explain(error)) from None
+
+
+async def _tunnel(sock: socket.socket, origin: Origin) -> None:
+    assert origin.proxy is not None  # the caller looked
+    try:
+        tunnel = handshake_with(origin.proxy, await _resolved(origin) if origin.proxy.scheme == "socks5" else origin)
+        await send_all(sock, tunnel.start())
+        while not tunnel.is_done:
+            await send_all(sock, tunnel.feed(await receive_some(sock)))
+    except ProxyError as error:
+        raise OpenError(FailureKind.PROXY, str(error)) from None
+    except OSError as error:
+        raise OpenError(FailureKind.PROXY, f"the proxy failed: {reason(error)}") from None
 
 
 async def _connect_tcp(host: str, port: int, kind: FailureKind) -> socket.socket:
     try:
-        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=_HAPPY_EYEBALLS)
-    except socket.gaierror as error:
-        what = FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind
-        raise _OpenError(what, f"the name {host} does not resolve: {error.strerror}") from None
+        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=HAPPY_EYEBALLS)
+    except (socket.gaierror, UnicodeError) as error:
+        raise unresolved(host, error, FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind) from None
     except OSError as error:
-        raise _OpenError(kind, f"{host}:{port}: {_reason(error)}") from None
+        raise OpenError(kind, f"{host}:{port}: {reason(error)}") from None
     sock = socket.socket(fileno=stream.socket.detach())
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -221,32 +226,6 @@ async def _resolved(origin: Origin) -> Origin:
     """`origin` with an address for its host, for proxies that resolve nothing."""
     try:
         found = await trio.socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise _OpenError(FailureKind.UNRESOLVED, f"the name {origin.host} does not resolve: {error.strerror}") from None
+    except (socket.gaierror, UnicodeError) as error:
+        raise unresolved(origin.host, error) from None
     return Origin(origin.scheme, str(found[0][4][0]), origin.port)
-
-
-async def _send(sock: socket.socket, data: bytes) -> None:
-    while data:
-        try:
-            data = data[sock.send(data) :]
-        except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
-
-
-async def _receive(sock: socket.socket) -> bytes:
-    while True:
-        await trio.lowlevel.wait_readable(sock)
-        try:
-            return sock.recv(READ_SIZE)
-        except BlockingIOError:
-            continue
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the noise: several addresses that all refused are one refusal."""
-    cause: BaseException | None = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    text = cause if isinstance(cause, OSError) and cause.strerror else error
-    return (text.strerror if isinstance(text, OSError) and text.strerror else str(text)).lower()

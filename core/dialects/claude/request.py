@@ -370,20 +370,17 @@ def _why_not_think(request: ChatRequest, node: dict[str, Any]) -> str | None:
     """Why this request may not reason; None when it may."""
     if node.get("tool_choice", {}).get("type") in ("any", "tool"):
         return f"{NAME} does not reason when a tool is forced"
-    calls = [n for n, message in enumerate(request.messages) if any(isinstance(b, ToolCall) for b in message.content)]
-    if calls and all(_is_of_tools(message) for message in request.messages[calls[-1] + 1 :]):
-        turn = calls[-1]
-        while turn and request.messages[turn - 1].role == "assistant":
-            turn -= 1
-        blocks = [block for message in request.messages[turn : calls[-1] + 1] for block in message.content]
-        first = next((block for block in blocks if not isinstance(block, Text) or block.text), None)
-        if not (isinstance(first, Reasoning) and first.signature is not None and first.signature.provider == NAME):
-            return f"the turn whose tools just ran has no reasoning signed by {NAME}, without which it may not go on reasoning"
-    return None
+    turns = merged(message for message in request.messages if message.role in ("user", "assistant"))
+    if len(turns) < 2 or not _is_of_tools(turns[-1]) or not any(isinstance(b, ToolCall) for b in turns[-2].content):
+        return None
+    first = next((block for block in turns[-2].content if not isinstance(block, Text) or block.text), None)
+    if isinstance(first, Reasoning) and first.signature is not None and first.signature.provider == NAME:
+        return None
+    return f"the turn whose tools just ran has no reasoning signed by {NAME}, without which it may not go on reasoning"
 
 
 def _is_of_tools(message: Message) -> bool:
-    return message.role != "assistant" and all(isinstance(block, ToolResult) for block in message.content)
+    return message.role == "user" and all(isinstance(block, ToolResult) for block in message.content)
 
 
 def _build_sampling(request: ChatRequest, node: dict[str, Any], losses: Losses) -> None:

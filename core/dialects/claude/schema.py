@@ -81,7 +81,7 @@ def _strict(schema: Any, depth: int) -> Any:
                 out[key] = _strict(value, depth + 1)
             case "additionalProperties":
                 pass
-            case "format" if value not in _FORMATS:
+            case "format" if not (isinstance(value, str) and value in _FORMATS):
                 hints.append(f"(format: {value})")
             case "minItems" if value not in (0, 1):
                 hints.append(f"(minItems: {value})")

@@ -1,6 +1,6 @@
 """Reading streams of the Messages API: named events, blocks one after the other, ``message_stop`` at the end.
 
-usage comes twice, the input side in ``message_start``, totals in ``message_delta``; totals replace, they are
+Usage comes twice, the input side in ``message_start``, totals in ``message_delta``; totals replace, they are
 not added. A tool call without arguments may have no delta at all. Unknown events and deltas are to be ignored. Without
 ``message_stop`` the stream was cut, unless its stop reason had come.
 """

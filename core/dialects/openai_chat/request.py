@@ -458,9 +458,11 @@ def _build_user(message: Message, target: Target, losses: Losses) -> list[dict[s
             losses.dropped("tool_result.is_error", f"{NAME} cannot say that a tool failed; its text is unchanged")
         content = _text_or_parts(build_parts(inside, target, losses), None if target.is_official else "\n")
         out.append({"role": "tool", "tool_call_id": block.call_id, "content": content})
-    parts = build_parts([*behind, *rest], target, losses)
-    if parts:
-        out.append(_named({"role": "user", "content": _text_or_parts(parts)}, message))
+    # Two messages, lest the user's own images be taken for the tool's.
+    for blocks in (behind, rest):
+        parts = build_parts(blocks, target, losses)
+        if parts:
+            out.append(_named({"role": "user", "content": _text_or_parts(parts)}, message))
     return out
 
 

@@ -1,6 +1,6 @@
 """Reading streams of Chat Completions: ``data:`` events without names, ``[DONE]`` at the end.
 
-usage comes after the finish reason, so the end waits for ``[DONE]``; fragments of tool calls are joined by
+Usage comes after the finish reason, so the end waits for ``[DONE]``; fragments of tool calls are joined by
 their index, and may interleave, repeat their id and name, lack the index or the id; OpenRouter sends comments, Azure chunks without
 choices or deltas; an error may stand where a chunk should. A stream that ends without a finish reason was cut.
 """
@@ -212,14 +212,14 @@ class _ChoiceReader:
                 self.saw_refusal = True
                 out.append(RefusalDelta(delta.refusal, index))
             if delta.annotations or choice.logprobs or delta.images:
-                self._beside(choice, delta)
+                self._beside(choice, delta, losses)
             if delta.tool_calls:
                 for call in delta.tool_calls:
                     self._call(call, losses)
             if delta.function_call is not None:
                 self._call(_Call(0, None, delta.function_call), losses)
         elif choice.logprobs and self.finish is None:
-            self._beside(choice, _Delta())
+            self._beside(choice, _Delta(), losses)
         if choice.finish_reason is not None and self.finish is None:
             self.end(choice.finish_reason)
 
@@ -260,14 +260,17 @@ class _ChoiceReader:
                 self.begin(ReasoningDelta)
                 self.out.append(ReasoningDelta(block.text, self.index))
 
-    def _beside(self, choice: _Choice, delta: _Delta) -> None:
+    def _beside(self, choice: _Choice, delta: _Delta, losses: list[Loss]) -> None:
         tokens = (choice.logprobs or {}).get("content")
         if isinstance(tokens, list) and tokens:
             self.out.append(LogprobsDelta(tokens, self.index))
-        if delta.annotations:
-            self.begin(TextDelta)
-            citations = parse_citations({"annotations": delta.annotations})
-            self.out += [CitationDelta(citation, self.index) for citation in citations]
+        citations = [
+            CitationDelta(citation, self.index) for citation in parse_citations({"annotations": delta.annotations})
+        ]
+        if citations and self.kind is TextDelta:
+            self.out += citations
+        elif citations:
+            losses.append(Loss("answer.citations", "dropped", "citations came where no text was"))
         for image in parse_images({"images": delta.images}):
             self._close()
             self.out.append(WholeBlock(image, self.index))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dragoman.core.chat.answer import Finish
-from dragoman.core.chat.blocks import Block, Citation, Reasoning, Refusal, ToolCall
+from dragoman.core.chat.blocks import Block, Reasoning, Refusal, ToolCall
 from dragoman.core.chat.loss import Losses
 from dragoman.core.chat.names import foreign_id
 from dragoman.core.chat.signature import Signature
@@ -63,7 +63,7 @@ class _ChoiceWriter:
         self.length = 0  # of the open block's text
         self.offset = 0  # of the open block in the content
         self.sign: Signature | None = None  # of the open block
-        self.notes: list[tuple[Citation, int]] = []
+        self.notes: list[dict[str, Any]] = []  # citations of the open block
         self.refused = False
         self.images = 0
 
@@ -163,7 +163,8 @@ class Writer:
             case SignatureDelta(signature):
                 choice.sign = signature
             case CitationDelta(citation):
-                choice.notes.append((citation, choice.offset))
+                note = build_citation(citation, choice.offset, self._collect)
+                choice.notes += [] if note is None else [note]
             case LogprobsDelta(tokens):
                 node = b'{},"logprobs":' + dumps({"content": tokens, "refusal": None})
                 out += [choice.head, node, self._tail]
@@ -191,6 +192,9 @@ class Writer:
     def _end_block(self, choice: _ChoiceWriter, out: list[bytes]) -> None:
         if choice.kind is ToolCall and not choice.arguments and not choice.is_custom:
             out += [choice.head, _ARGUMENTS % choice.ordinal, b'"{}"}}]}', self._tail]
+        if choice.notes:
+            out += [choice.head, dumps({"annotations": choice.notes}), self._tail]
+            choice.notes = []
         if choice.kind is None and choice.length:
             choice.offset += choice.length
             if choice.sign is not None:
@@ -216,11 +220,6 @@ class Writer:
             out += [choice.head, dumps({"images": [image]}), self._tail]
 
     def _finish(self, finish: Finish, choice: _ChoiceWriter, out: list[bytes]) -> None:
-        notes = [
-            note for citation, at in choice.notes if (note := build_citation(citation, at, self._collect)) is not None
-        ]
-        if notes:
-            out += [choice.head, dumps({"annotations": notes}), self._tail]
         reason = build_finish(finish, self._collect, has_refusal=choice.refused)
         out += [choice.head, b"{}", self._tail.replace(b"null", b'"%b"' % reason.encode(), 1)]
 

@@ -1,1 +1,1 @@
-"""Tests of `dragoman.core.routing`."""
+"""Tests of the folder of the same name."""

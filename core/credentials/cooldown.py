@@ -1,0 +1,224 @@
+"""What a provider says about its limits, in headers and in the body of an error.
+
+Header names are in lower case, values bytes. Sources, seen 2026-11: RFC 9110 (Retry-After); OpenAI "Rate limits" (x-ratelimit-*, with
+durations like ``6m0s``) and its SDK (retry-after-ms); Anthropic "Rate limits" (anthropic-ratelimit-*, RFC 3339 instants, and the unified 5h and 7d
+windows of subscriptions in epoch seconds); google.rpc (RetryInfo, ErrorInfo); Codex (x-codex-primary-*, resets_at, resets_in_seconds). Whatever cannot be
+read counts as not said: no function here raises, whatever a provider sends.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from dragoman.core.credentials.quota import ReportedWindow
+from dragoman.core.instants import parse_retry_after
+
+Field = tuple[bytes, bytes]
+
+_YEAR: Final = 366 * 86400.0
+_GO_DURATION: Final = re.compile(r"(?:(\d{1,6}(?:\.\d{1,9})?)(ms|us|µs|ns|d|h|m|s))")
+_UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_IN_WORDS: Final = re.compile(
+    r"(?:after|again in|retry in)\s+(\d{1,6}(?:\.\d{1,9})?)\s*(ms|s\b|sec|m\b|min|h\b)", re.IGNORECASE
+)
+_WORD_UNITS: Final = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNIFIED: Final = ("5h", "7d", "7d_oi")
+
+
+def parse_instant(value: str, now: float) -> float | None:
+    """Read an instant as providers write them: epoch seconds or milliseconds, RFC 3339, or a delay (``6m0s``, ``120ms``, ``12.5``).
+
+    >>> parse_instant("6m0s", 1000.0), parse_instant("2000000000", 1000.0), parse_instant("1970-01-01T01:00:00Z", 1000.0)
+    (1360.0, 2000000000.0, 3600.0)
+    """
+    text = value.strip()[:64]
+    try:
+        number = float(text)
+    except ValueError:
+        return _parse_worded(text, now)
+    if not 0 <= number < 1e14:  # "nan" fails this too
+        return None
+    if number >= 1e11:
+        number /= 1000
+    at = number if number >= 1e9 else now + number
+    return at if at - now <= _YEAR else None
+
+
+def _parse_worded(text: str, now: float) -> float | None:
+    pairs = _GO_DURATION.findall(text)
+    if pairs and "".join(amount + unit for amount, unit in pairs) == text:
+        seconds = sum(float(amount) * _UNITS[unit] for amount, unit in pairs)
+        return now + seconds if seconds <= _YEAR else None
+    if not text[:4].isdecimal():
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        seconds = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds - now <= _YEAR else None
+
+
+def told_instant(fields: Sequence[Field], error: object, windows: Sequence[ReportedWindow], now: float) -> float | None:
+    """When a provider that refused a request says to come again.
+
+    Spent windows that it reports are believed first (the latest of them), then the header made for it, then the body.
+
+    Args:
+        fields: The answer's header fields.
+        error: The decoded body of the answer; anything.
+        windows: What `reported_windows` found in `fields`.
+        now: Epoch seconds.
+
+    Returns:
+        Epoch seconds, never before `now`; None when it said nothing.
+
+    """
+    spent = [window.resets_at for window in windows if window.used >= 1 and window.resets_at > now]
+    if spent:
+        return max(spent)
+    headers = dict(fields)
+    delay = headers.get(b"retry-after-ms")
+    if delay is not None and (ms := _number(delay)) is not None:
+        return now + ms / 1000
+    retry_after = headers.get(b"retry-after")
+    if retry_after is not None and (at := parse_retry_after(retry_after.decode("latin-1"), now=now)) is not None:
+        return at
+    at = _told_in_body(error, now)
+    if at is None and windows:  # it names windows and none of them is spent: the nearest is a better guess than none
+        at = min(window.resets_at for window in windows)
+    return None if at is None else max(now, at)
+
+
+def _number(value: bytes) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number <= _YEAR * 1000 else None
+
+
+def _told_in_body(error: object, now: float) -> float | None:
+    found: list[float] = []
+    for at in _instants_in(error, now):
+        found.append(at)
+        break  # they come in order of trust
+    return found[0] if found else None
+
+
+def _instants_in(error: object, now: float) -> Iterator[float]:
+    for detail in details_of(error):
+        kind = str(detail.get("@type", ""))
+        if kind.endswith("google.rpc.RetryInfo"):
+            yield from _read(detail.get("retryDelay"), now)
+    for detail in details_of(error):
+        metadata = detail.get("metadata")
+        if isinstance(metadata, Mapping):
+            yield from _read(metadata.get("quotaResetDelay"), now)
+            yield from _read(metadata.get("quotaResetTimeStamp"), now)
+    for part in error_parts(error):
+        for key in ("resets_at", "resets_in_seconds", "retry_after", "retry_after_seconds"):
+            yield from _read(part.get(key), now)
+    for part in error_parts(error):
+        match = _IN_WORDS.search(str(part.get("message", ""))[:2000])
+        if match is not None:
+            yield now + float(match[1]) * _WORD_UNITS[match[2].lower()]
+
+
+def _read(value: object, now: float) -> Iterator[float]:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        at = parse_instant(str(value), now)
+        if at is not None:
+            yield at
+
+
+def error_parts(error: object) -> list[Mapping[str, Any]]:
+    """The mappings in which a provider's error says what it is: ``error``, ``response.error``, ``body.error``, and the body itself.
+
+    Google wraps some errors in a list of one.
+    """
+    if isinstance(error, list) and error:
+        error = error[0]
+    if not isinstance(error, Mapping):
+        return []
+    parts = [error]
+    for outer in (error, error.get("response"), error.get("body")):
+        if isinstance(outer, Mapping) and isinstance(outer.get("error"), Mapping):
+            parts.insert(0, outer["error"])
+    return parts
+
+
+def details_of(error: object) -> list[Mapping[str, Any]]:
+    """The ``details`` of a google.rpc.Status."""
+    found: list[Mapping[str, Any]] = []
+    for part in error_parts(error):
+        details = part.get("details")
+        if isinstance(details, list):
+            found += [detail for detail in details if isinstance(detail, Mapping)]
+    return found
+
+
+def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindow, ...]:
+    """What an answer's header fields say of the provider's own counts; with a success as well as with a refusal."""
+    headers = {name: value.decode("latin-1") for name, value in fields if name.startswith(_PREFIXES)}
+    if not headers:
+        return ()
+    windows = [*_counted(headers, b"x-ratelimit-", now), *_counted_by_anthropic(headers, now)]
+    windows += [*_unified(headers, now), *_codex(headers, now)]
+    return tuple(windows)
+
+
+_PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-codex-")
+
+
+def _counted(headers: Mapping[bytes, str], prefix: bytes, now: float) -> Iterator[ReportedWindow]:
+    """OpenAI's form: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; also without the last part."""
+    for what in (b"-requests", b"-tokens", b""):
+        limit, remaining = headers.get(prefix + b"limit" + what), headers.get(prefix + b"remaining" + what)
+        reset = headers.get(prefix + b"reset" + what)
+        yield from _window(what[1:].decode() or "limit", limit, remaining, reset, now)
+
+
+def _counted_by_anthropic(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
+    for what in (b"requests", b"tokens", b"input-tokens", b"output-tokens"):
+        start = b"anthropic-ratelimit-" + what
+        limit, remaining = headers.get(start + b"-limit"), headers.get(start + b"-remaining")
+        yield from _window(what.decode(), limit, remaining, headers.get(start + b"-reset"), now)
+
+
+def _window(
+    name: str, limit: str | None, remaining: str | None, reset: str | None, now: float
+) -> Iterator[ReportedWindow]:
+    left = _number(remaining.encode("latin-1")) if remaining is not None else None
+    at = parse_instant(reset, now) if reset is not None else None
+    if left is None or at is None:
+        return
+    whole = _number(limit.encode("latin-1")) if limit is not None else None
+    used = 1.0 if left < 1 else max(0.0, 1 - left / whole) if whole else 0.0
+    # OpenAI counts these for each model (or family of models), Anthropic too.
+    yield ReportedWindow(name, used, at, int(left), "model")
+
+
+def _unified(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
+    """The windows of a Claude subscription. ``7d_oi`` is counted for some models only."""
+    for name in _UNIFIED:
+        start = f"anthropic-ratelimit-unified-{name}-".encode()
+        reset = headers.get(start + b"reset")
+        at = parse_instant(reset, now) if reset is not None else None
+        if at is None:
+            continue
+        share = _number(headers.get(start + b"utilization", "").encode("latin-1"))
+        used = 1.0 if headers.get(start + b"status") == "rejected" else min(share or 0.0, 0.999)
+        yield ReportedWindow(name, used, at, scope="model" if name == "7d_oi" else "credential")
+
+
+def _codex(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
+    """The two windows of a Codex account, with the share that is used in percent."""
+    for name in (b"primary", b"secondary"):
+        start = b"x-codex-" + name
+        percent = _number(headers.get(start + b"-used-percent", "").encode("latin-1"))
+        reset = headers.get(start + b"-reset-at") or headers.get(start + b"-reset-after-seconds")
+        at = parse_instant(reset, now) if reset is not None else None
+        if percent is not None and at is not None:
+            yield ReportedWindow(name.decode(), min(1.0, percent / 100), at)

@@ -1,0 +1,354 @@
+"""The whole of routing: from a request's model and client key to a plan, with everything that is remembered between requests.
+
+A reload makes a new router from the old one: credentials that are still there keep their states, counts and attempts in flight,
+conversations stay bound, and plans that are under way end as they began.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+import attrs
+
+from dragoman.core.access import ANONYMOUS
+from dragoman.core.answers import ModelCard
+from dragoman.core.config import ClientKey, Config
+from dragoman.core.credentials.allowance import Allowances
+from dragoman.core.credentials.lane import Lane, Seat, blocked_until, reserved_until
+from dragoman.core.credentials.outcome import Outcome
+from dragoman.core.credentials.pool import MemberRule, Pool
+from dragoman.core.errors import ModelDenied
+from dragoman.core.routing.affinity import Affinities, session_of
+from dragoman.core.routing.catalog import SPOKEN, Catalog, Route, Target, identity_of
+from dragoman.core.routing.mitigation import Mitigation, Switch
+from dragoman.core.routing.names import AUTO, Mappings, Suffix, may_ask, preview_twins, split_suffix
+from dragoman.core.routing.plan import Books, Leg, Plan, is_about_the_credential
+from dragoman.core.routing.strategy import STRATEGIES
+
+_OPEN_LANES: Final = 1024  # of names that are not listed
+_MOST_LEGS: Final = 16
+_MOST_SWITCHES: Final = 1000
+
+
+@attrs.frozen
+class Candidate:
+    """One who could answer for a name.
+
+    Attributes:
+        provider: Its provider.
+        credential: Its label.
+        upstream_model: The name that would be sent.
+        priority: The higher, the earlier.
+        weight: Its share under ``weighted-round-robin``.
+        why_not: Why it is not asked now; empty when it is.
+        is_reserved: So little of its quota is left that others go first.
+
+    """
+
+    provider: str
+    credential: str
+    upstream_model: str
+    priority: int
+    weight: int
+    why_not: str = ""
+    is_reserved: bool = False
+
+
+@attrs.frozen
+class Explanation:
+    """What becomes of a name.
+
+    Attributes:
+        name: As it was asked for.
+        steps: What it turns into, and why, in order.
+        candidates: In the order in which they are asked; those who are not asked now come last.
+
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Router:
+    """Makes plans.
+
+    Args:
+        config: The configuration.
+        user_agent: What providers are told about us.
+        draw: Draws numbers in [0, 1).
+        now: Epoch seconds.
+        previous: The router of the configuration before, whose memory is taken over.
+        dialects: What we can speak to providers.
+
+    Attributes:
+        catalog: What can be asked for.
+        pool: Who can answer.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        user_agent: str,
+        *,
+        draw: Callable[[], float],
+        now: float,
+        previous: "Router | None" = None,
+        dialects: Collection[str] = SPOKEN,
+    ) -> None:
+        self._config = config
+        self._draw = draw
+        self.catalog = Catalog(config, user_agent, dialects)
+        self.pool: Pool = previous.pool if previous is not None else Pool()
+        self.pool.times = config.cooldowns
+        self.pool.configure(list(_rules(config)), now)
+        self._affinities: Affinities = previous._affinities if previous is not None else Affinities(0.0)
+        self._affinities.ttl = config.routing.session_affinity_ttl
+        self._allowances: Allowances = previous._allowances if previous is not None else Allowances()
+        self._mappings = Mappings(config.model_mappings)
+        self._fallbacks = dict(config.fallbacks)
+        self._twins = dict(config.preview_models)
+        self._mitigations = {rule.model: Mitigation(rule) for rule in config.mitigations}
+        if previous is not None:
+            before: dict[str, Mitigation] = previous._mitigations
+            self._mitigations |= {
+                m: before[m] for m, new in self._mitigations.items() if m in before and before[m].rule == new.rule
+            }
+        self._switches: deque[Switch] = deque(maxlen=_MOST_SWITCHES)
+        self._lanes: OrderedDict[tuple[int, ...], tuple[Route, Lane, list[Target]]] = OrderedDict()
+        self._most_lanes = len(self.catalog.models()) + _OPEN_LANES
+
+    # --- one request ---
+
+    def begin(
+        self, model: str, client_key: ClientKey = ANONYMOUS, now: float = 0.0, *, session: str | None = None
+    ) -> Plan:
+        """Admit a request and make its plan.
+
+        Args:
+            model: As the client wrote it.
+            client_key: Who asks.
+            now: Epoch seconds.
+            session: What `session_of` found, or None.
+
+        Raises:
+            AccessDenied: The key has expired.
+            ModelDenied: The key may not ask for this model.
+            OverLimit: The key has used up what it may use for now.
+            UnknownModel: Nobody serves it.
+
+        """
+        name, suffix = self._resolve(model, client_key, now)
+        legs = list(self._legs(name, client_key, now))
+        if not legs:
+            raise self.catalog.unknown(model, client_key)
+        self._allowances.admit(client_key, now)
+        books = self._books(client_key, session)
+        return Plan(self._config, self.pool, legs, books, self._draw, client_key=client_key, suffix=suffix)
+
+    def session(self, fields: Mapping[bytes, bytes], body: bytes, client_key: ClientKey) -> str | None:
+        """The conversation a request belongs to, as far as the configuration wants to know."""
+        affinity = self._config.routing.session_affinity
+        if affinity is False:
+            return None
+        return session_of(fields, body, scope=client_key.label, derive=affinity is True)
+
+    def _resolve(self, model: str, key: ClientKey, now: float) -> tuple[str, Suffix | None]:
+        """What is looked up for a client's name, and its suffix."""
+        if not may_ask(key, model):
+            raise ModelDenied(f"The client key {key.label!r} may not ask for {model[:200]!r}.", param="model")
+        name = self._mappings.apply(model)
+        suffix: Suffix | None = None
+        if not self.catalog.is_listed(name):  # else the whole is a name, parentheses and all
+            base, suffix = split_suffix(name)
+            name = self._mappings.apply(base) if suffix is not None else name
+        if name == AUTO and not self.catalog.is_listed(AUTO):
+            name = self._auto(key, now) or name
+        return name, suffix
+
+    def _auto(self, key: ClientKey, now: float) -> str | None:
+        """The first listed model that somebody can answer for now; the first of all if nobody can."""
+        names = [card.id for card in self.catalog.models(key)]
+        for name in names:
+            leg = self._leg(name)
+            if leg is not None and any(blocked_until(seat, now) <= now for seat in leg.lane.seats[:64]):
+                return name
+        return names[0] if names else None
+
+    # --- legs ---
+
+    def _legs(self, name: str, key: ClientKey, now: float) -> Iterator[Leg]:
+        """The model, then its fallbacks (and theirs), then its twin; each name once."""
+        mitigation = self._mitigations.get(name)
+        seen: set[str] = set()
+        wanted: deque[tuple[str, str, bool]] = deque([(name, "", False)])
+        if mitigation is not None:
+            is_diverted, switch = mitigation.diverts(now)
+            self._note(switch)
+            if is_diverted:
+                why = f"{name!r} fails too often: {mitigation.rule.fallback!r} is asked for in its place"
+                wanted.appendleft((mitigation.rule.fallback, why, False))
+        if self._config.switch_preview_model:
+            twins = (self._twins[name],) if name in self._twins else preview_twins(name)
+            wanted.extend((twin, f"the twin of {name!r}, whose limits are reached", True) for twin in twins)
+        while wanted and len(seen) < _MOST_LEGS:
+            other, why, only_after_limits = wanted.popleft()
+            if other in seen:
+                continue
+            seen.add(other)
+            wanted.extend((f, f"a fallback of {other!r}", False) for f in self._fallbacks.get(other, ()))
+            # What an operator sends a key's requests to needs no permission of its own.
+            leg = self._leg(other, why, only_after_limits=only_after_limits)
+            if leg is not None:
+                yield leg
+
+    def _leg(self, name: str, why: str = "", *, only_after_limits: bool = False) -> Leg | None:
+        route = self.catalog.route(name)
+        if route is None:
+            return None
+        key = tuple(map(id, route.deployments))
+        found = self._lanes.get(key)
+        if found is None:
+            found = self._lanes[key] = (
+                route,
+                *self._new_lane(route),
+            )  # the route is kept, and with it the ids of its deployments
+            if len(self._lanes) > self._most_lanes:
+                self._lanes.popitem(last=False)
+        else:
+            self._lanes.move_to_end(key)
+        return Leg(name, found[1], found[2], why, only_after_limits)
+
+    def _new_lane(self, route: Route) -> tuple[Lane, list[Target]]:
+        seats, targets = [], []
+        for deployment in route.deployments:
+            provider = deployment.provider
+            for target, credential in zip(deployment.targets, deployment.credentials, strict=True):
+                priority = provider.priority if credential.priority is None else credential.priority
+                weight = provider.weight if credential.weight is None else credential.weight
+                seats.append((target.identity, target.upstream_model, priority, weight))
+                targets.append(target)
+        return self.pool.lane(seats, STRATEGIES[self._config.routing.strategy]), targets
+
+    # --- what came of attempts ---
+
+    def _books(self, key: ClientKey, session: str | None) -> Books:
+        affinities = self._affinities
+
+        def bound_to(name: str, lane: Lane, now: float) -> Seat | None:
+            bound = affinities.find(session, name, now) if session is not None else None
+            member = self.pool.members.get(bound[0]) if bound is not None else None
+            offer = member.offers.get(bound[1]) if member is not None and bound is not None else None
+            return lane.seat_of(offer) if offer is not None else None
+
+        def settled(name: str, seat: Seat, outcome: Outcome, now: float) -> None:
+            mitigation = self._mitigations.get(name)
+            if mitigation is not None:
+                self._note(mitigation.sample(outcome.kind, now))
+            if outcome.tokens:
+                self._allowances.spend(key, outcome.tokens, now)
+            if session is None:
+                return
+            if outcome.is_good:
+                affinities.bind(session, name, seat.member.identity, seat.offer.model, now)
+            elif is_about_the_credential(outcome):
+                affinities.unbind(session, name, seat.member.identity)
+
+        return Books(settled, bound_to)
+
+    def _note(self, switch: Switch | None) -> None:
+        if switch is not None:
+            self._switches.append(switch)
+
+    def take_switches(self) -> list[Switch]:
+        """The mitigations that began or ended since the last call, for logs and metrics."""
+        switches = list(self._switches)
+        self._switches.clear()
+        return switches
+
+    # --- what is known ---
+
+    def models(self, key: ClientKey | None = None) -> list[ModelCard]:
+        """Exactly what can be asked for, by `key`."""
+        return self.catalog.models(key)
+
+    def explain(self, model: str, now: float, key: ClientKey = ANONYMOUS) -> Explanation:
+        """What becomes of a name, who would be asked in which order, and why each other one is out.
+
+        Raises:
+            ModelDenied: The key may not ask for it.
+
+        """
+        name, suffix = self._resolve(model, key, now)
+        steps = [f"{model!r} is looked up as {name!r}"] if name != model else []
+        if suffix is not None:
+            steps.append(f"({suffix.text}) says how hard to think")
+        candidates: list[Candidate] = []
+        for leg in self._legs(name, key, now):
+            if leg.why:
+                steps.append(f"{leg.name!r}: {leg.why}")
+            candidates += sorted((self._candidate(leg, seat, now) for seat in leg.lane.seats), key=_by_order)
+        for provider, upstream_model, why in self.catalog.left_out(name):
+            candidates.append(Candidate(provider, "", upstream_model, 0, 0, why))
+        steps += [collision.message for collision in self.catalog.collisions if collision.name == name]
+        if not candidates:
+            steps.append(self.catalog.unknown(name, key).message)
+        return Explanation(model, tuple(steps), tuple(candidates))
+
+    def _candidate(self, leg: Leg, seat: Seat, now: float) -> Candidate:
+        target = leg.targets[seat.index]
+        is_reserved = reserved_until(seat, now) > now
+        why_not = self.pool.why_not(seat, now)
+        return Candidate(
+            target.provider,
+            target.credential,
+            target.upstream_model,
+            seat.tier.priority,
+            seat.weight,
+            why_not,
+            is_reserved,
+        )
+
+    # --- over restarts ---
+
+    def save(self) -> dict[str, object]:
+        """What should survive a restart, as plain data."""
+        return {
+            "pool": self.pool.save(),
+            "affinities": self._affinities.save(),
+            "allowances": self._allowances.save(),
+        }
+
+    def restore(self, data: object, now: float) -> None:
+        """Take up what `save` gave. What is not understood is left out; nothing is raised."""
+        if isinstance(data, Mapping):
+            self.pool.restore(data.get("pool"), now)
+            self._affinities.restore(data.get("affinities"), now)
+            self._allowances.restore(data.get("allowances"), now)
+
+
+def _by_order(candidate: Candidate) -> tuple[bool, bool, int]:
+    return (bool(candidate.why_not), candidate.is_reserved, -candidate.priority)
+
+
+def _rules(config: Config) -> Iterator[MemberRule]:
+    """What the pool must know of each credential."""
+    for provider in config.providers:
+        for credential in provider.credentials:
+            rests = [credential.disable_cooling, provider.disable_cooling, config.disable_cooling]
+            yield MemberRule(
+                identity=identity_of(provider, credential),
+                provider=provider.name,
+                label=credential.label,
+                limit=credential.max_concurrency
+                if credential.max_concurrency is not None
+                else provider.max_concurrency,
+                cools=not next(setting for setting in rests if setting is not None),
+                quotas=(*provider.quotas, *credential.quotas),
+                is_refreshable=credential.is_refreshable,
+                disabled=credential.disabled or provider.disabled,
+                request_retry=credential.request_retry
+                if credential.request_retry is not None
+                else provider.request_retry,
+            )

@@ -1,0 +1,86 @@
+"""Whole answers of the Messages API."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dragoman.core.chat.answer import Answer, Choice, Finish
+from dragoman.core.chat.blocks import Citation, Link, Media, Opaque, Reasoning, Refusal, Text, ToolCall
+from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.signature import Signature, unwrap
+from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.dialects.claude.answer import build_answer, build_usage, parse_answer, parse_usage
+from dragoman.core.dialects.dialect import AnswerContext
+from dragoman.core.errors import BadAnswer
+
+GEMINI = Signature("gemini", "AAAA")
+
+
+def build(*blocks: Any, finish: Finish | None = None) -> tuple[dict[str, Any], tuple[Loss, ...]]:
+    body, losses = build_answer(Answer("chatcmpl-1", "m", (Choice(blocks, finish or Finish("end")),)), AnswerContext())
+    return json.loads(body), losses
+
+
+def test_signatures_of_others_travel_in_wrappers() -> None:
+    body, _ = build(
+        Text("signed", signature=GEMINI), ToolCall("c", "f", "{}", signature=GEMINI), Reasoning("hm", Signature("openai", "gAAA")),
+        Reasoning("", Signature("openai", "gAAA"), redacted=True), Reasoning("bare"), Text("", signature=GEMINI),
+    )  # fmt: skip
+    kinds = [block["type"] for block in body["content"]]
+    assert kinds == [
+        "text",
+        "thinking",
+        "thinking",
+        "tool_use",
+        "thinking",
+        "redacted_thinking",
+        "thinking",
+        "thinking",
+    ]
+    assert unwrap(body["content"][1]["signature"]) == GEMINI
+    assert unwrap(body["content"][5]["data"]) == Signature("openai", "gAAA", "redacted")
+    assert body["content"][6]["signature"] == "sig1~none~~"
+    read, _ = parse_answer(json.dumps(body).encode())
+    calls = [block for block in read.blocks if isinstance(block, ToolCall)]
+    assert calls[0].signature == GEMINI
+
+
+def test_what_cannot_be_answered_is_lost() -> None:
+    body, losses = build(
+        Media("image", Link("u")), Opaque("gemini", "executableCode", {}), Opaque("claude", "server_tool_use", {"type": "x"}),
+        Text("see", (Citation("https://a.example"),)), Text(""), Refusal(""), Refusal("no"), finish=Finish("recitation"),
+    )  # fmt: skip
+    assert [block["type"] for block in body["content"]] == ["x", "text", "text"]
+    assert body["stop_reason"] == "refusal"
+    assert [loss.path for loss in losses] == ["answer.blocks", "answer.blocks", "answer.citations", "answer.finish"]
+
+
+def test_several_choices_and_probabilities_are_lost() -> None:
+    choice = Choice((Text("x"),), None, ({"token": "x"},))
+    body, losses = build_answer(Answer("a", "m", (choice, choice)), AnswerContext())
+    assert json.loads(body)["stop_reason"] == "end_turn"
+    assert {loss.path for loss in losses} == {"answer.choices", "answer.logprobs"}
+
+
+def test_blocks_that_lack_something_are_left_out() -> None:
+    answer, losses = parse_answer(
+        b'{"content":[{"type":"tool_use","name":"f"},{"type":"text","text":"x"}],"stop_reason":"odd"}'
+    )
+    assert answer.blocks == (Text("x"),)
+    assert answer.finish == Finish("other", raw=("claude", "odd"))
+    assert losses[0].path == "answer.blocks"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"content":null}'])
+def test_no_answer(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        parse_answer(body)
+
+
+def test_the_parts_of_a_cache_add_up() -> None:
+    split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
+    usage = parse_usage({"input_tokens": 1, "cache_read_input_tokens": 2, "cache_creation": split, "output_tokens": 5})
+    assert usage == TokenUsage(input=10, output=5, cached=2, cache_written=7, cache_written_1h=4)
+    assert parse_usage(build_usage(usage)) == usage
+    assert build_usage(None)["output_tokens"] == 0
