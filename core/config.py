@@ -6,6 +6,7 @@ Durations are seconds, sizes are bytes. A reload is a new `Config`; running exch
 import attrs
 
 MIB = 1024 * 1024
+MODEL_ROOT = "/v1beta"  # under which Gemini has its models
 
 
 @attrs.frozen
@@ -145,7 +146,7 @@ class Provider:
     quotas: tuple[QuotaRule, ...] = ()
     excluded_models: tuple[str, ...] = ()
     takes_any: bool = attrs.field()
-    model_root: str = "/v1beta"
+    model_root: str = MODEL_ROOT
 
     @takes_any.default
     def _takes_any(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from dragoman.core.config import Credential, Provider
+from dragoman.core.config import MODEL_ROOT, Credential, Provider
 from dragoman.core.config_keys import KEY_ENTRY
 from dragoman.core.config_nodes import Node, Section
 from dragoman.core.config_providers import PROVIDER_SECTION, Door, read_credential, read_door, read_providers
@@ -40,7 +40,7 @@ class KeySection:
     provider: str
     base_url: str
     dialect: str = "openai_chat"
-    model_root: str = "/v1beta"
+    model_root: str = MODEL_ROOT
     free_key: str | None = None
 
 
