@@ -252,6 +252,9 @@ def _advice(config: Config, source: ConfigSource, overrides: Overrides) -> list[
         only = f"'host' is not given, so only this machine can connect ({config.host}); write host: \"\" for all interfaces"
         advice.append(Notice((), only))
     if not any(not provider.disabled for provider in config.providers):
-        none = "no provider is configured, so every model is unknown: add one under 'openai-compatibility'"
+        none = (
+            "no provider is configured, so every model is unknown: add a key under 'claude-api-key', 'gemini-api-key', "
+            "'codex-api-key', 'openrouter' or the like, or a server under 'openai-compatibility'"
+        )
         advice.append(Notice((), none))
     return advice

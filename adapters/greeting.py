@@ -4,6 +4,7 @@ from typing import Final
 
 from dragoman.adapters.assembly import Plan
 from dragoman.core.config import Config, Provider
+from dragoman.core.config_sections import SECTIONS
 from dragoman.core.urls import Url
 
 DEMO_MODEL: Final = "demo/echo"
@@ -27,9 +28,10 @@ def greeting(plan: Plan, port: int) -> str:
             "built-in demo provider answers. `dragoman init` writes a configuration to start from."
         )
     elif plan.generated_key is not None:
-        names = ", ".join(provider.name for provider in plan.config.providers)
+        names = ", ".join(dict.fromkeys(provider.name for provider in plan.config.providers))
         lines.append(
-            f"No configuration file; providers found in the environment: {names}. Ask for models as name/model."
+            f"No configuration file; providers found in the environment: {names}. Ask for models as name/model, or by the names that "
+            "/v1/models lists."
         )
     else:
         lines.append(f"Configuration: {plan.source}")
@@ -66,20 +68,24 @@ def summary(plan: Plan) -> str:
 
 
 def _provider_lines(provider: Provider) -> list[str]:
+    section = f"  ({provider.kind})" if provider.kind in SECTIONS and provider.kind != provider.name else ""
     state = "  (disabled)" if provider.disabled else ""
-    lines = [f"provider       {provider.name}  {provider.dialect}  {provider.base_url}{state}"]
+    lines = [f"provider       {provider.name}  {provider.dialect}  {provider.base_url}{section}{state}"]
     lines.append(f"  credentials  {', '.join(credential.label for credential in provider.credentials)}")
     front = f"[{provider.prefix}/]" if provider.prefix else ""
+    if provider.takes_any:
+        fronts = " or ".join(dict.fromkeys(f"{name}/MODEL" for name in (provider.name, provider.prefix) if name))
+        known = f"{front}{provider.models[0].alias} and the like ({len(provider.models)}); " if provider.models else ""
+        return [*lines, f"  models       {known}any, as {fronts}"]
     for model in provider.models:
         lines.append(
             f"  model        {front}{model.alias}" + (f" -> {model.name}" if model.alias != model.name else "")
         )
-    if not provider.models:
-        lines.append(f"  models       any, as {provider.name}/MODEL")
     return lines
 
 
 def _model_to_try(plan: Plan) -> str:
     if plan.is_demo:
         return DEMO_MODEL
-    return f"{plan.config.providers[0].name}/MODEL"
+    first = plan.config.providers[0]
+    return first.models[0].alias if first.models else f"{first.name}/MODEL"

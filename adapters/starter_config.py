@@ -16,19 +16,32 @@ api-keys:
   - name: first
     key: {key}
 
-# Who answers. Any number of providers that speak OpenAI's chat completions.
+# Who answers. Keys of providers that are known: each section is a list, and its keys share the work. Without a list of `models`, the
+# models we know are served under their names, and any other as claude/MODEL, gemini/MODEL, and so on.
+# claude-api-key:
+#   - api-key: ${{ANTHROPIC_API_KEY}}
+# gemini-api-key:
+#   - api-key: ${{GEMINI_API_KEY}}
+# codex-api-key:                          # OpenAI's Responses
+#   - api-key: ${{OPENAI_API_KEY}}
+# openrouter:                             # likewise deepseek, groq, mistral, together, fireworks, novita, siliconflow, kilo,
+#   - api-key: ${{OPENROUTER_API_KEY}}      # minimax, roo; and xai-api-key, vertex-api-key
+#     prefix: router                      # clients may say router/MODEL, too
+
+# Any number of other providers; `dialect` says what they speak: chat (OpenAI's chat completions), responses, claude or gemini.
 openai-compatibility:
   - name: ollama # a model server on this machine wants no key
     base-url: http://127.0.0.1:11434/v1
     disabled: true # remove this line to use it
 
-  # - name: openrouter
-  #   base-url: https://openrouter.ai/api/v1
-  #   prefix: router                      # clients may say router/kimi
+  # - name: lab
+  #   base-url: https://lab.example.com/v1
+  #   dialect: chat
+  #   prefix: our                         # clients may say our/kimi
   #   api-key-entries:
-  #     - api-key: ${{OPENROUTER_API_KEY}}
+  #     - api-key: ${{LAB_API_KEY}}
   #       proxy-url: direct               # or socks5://user:password@host:1080
-  #   models:                             # leave out to serve whatever is asked for as openrouter/model
+  #   models:                             # leave out to serve whatever is asked for as lab/model
   #     - name: moonshotai/kimi-k2        # what the provider calls it
   #       alias: kimi                     # what your clients call it
   #   excluded-models: ["*-preview"]
@@ -45,6 +58,8 @@ request-retry: 2
 # unix-socket: ""                         # listen here too
 # cors: {{origins: []}}                     # browsers' origins that may call, such as https://app.example.com
 # log-format: text                        # or json
+# strict-translation: false               # true: what another dialect cannot say is an error, not a loss
+# streaming: {{keepalive-seconds: 0}}       # comments to clients of a stream while the provider is silent
 # debug: false
 # timeouts:
 #   connect: 10s

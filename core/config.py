@@ -6,6 +6,7 @@ Durations are seconds, sizes are bytes. A reload is a new `Config`; running exch
 import attrs
 
 MIB = 1024 * 1024
+MODEL_ROOT = "/v1beta"  # under which Gemini has its models
 
 
 @attrs.frozen
@@ -105,13 +106,16 @@ class Provider:
     """A company or server that answers.
 
     Attributes:
-        name: Unique; what logs and metrics call it.
+        name: What logs and metrics call it, and model names (``name/model``). Several may share one name: entries of a section that
+            differ in more than their key. The labels of their credentials are unique among them all.
         kind: The configuration section it came from, for example ``openai-compatibility``.
         dialect: The wire format it speaks: ``openai_chat``, ``openai_responses``, ``claude`` or ``gemini``.
         base_url: Without a trailing slash; paths are appended to it. ``http`` or ``https``.
         prefix: Clients may (or with ``force-model-prefix`` must) say ``prefix/model``; None for no prefix.
         credentials: At least one.
-        models: What it serves; empty means whatever it is asked for, under its name as a prefix (``name/model``).
+        models: What it serves.
+        takes_any: It also serves whatever it is asked for under its name (``name/anything``) or its prefix, whether listed in `models`
+            or not. Unless said otherwise, a provider without models does.
         headers: Sent with every request to it.
         disabled: It serves nothing while True.
         priority: Of its credentials; the higher, the earlier they are chosen.
@@ -121,6 +125,7 @@ class Provider:
         request_retry: Further rounds of attempts; None: the global setting.
         quotas: Allowances that each of its credentials has.
         excluded_models: Names it does not serve, ``*`` stands for anything; already taken out of `models`.
+        model_root: Under which its models are, for ``gemini``: ``/v1beta``, or Vertex AI's ``/v1/publishers/google``.
 
     """
 
@@ -140,6 +145,12 @@ class Provider:
     request_retry: int | None = None
     quotas: tuple[QuotaRule, ...] = ()
     excluded_models: tuple[str, ...] = ()
+    takes_any: bool = attrs.field()
+    model_root: str = MODEL_ROOT
+
+    @takes_any.default
+    def _takes_any(self) -> bool:
+        return not self.models
 
 
 @attrs.frozen

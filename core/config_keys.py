@@ -27,14 +27,12 @@ TOP: Final[Mapping[str, str]] = MappingProxyType({
         "credential-in-flight", "incognito-browser",
         "auth-auto-refresh-workers",
         # requests and answers
-        "passthrough-headers", "ws-auth", "nonstream-keepalive-interval", "streaming", "disable-image-generation",
+        "passthrough-headers", "ws-auth", "nonstream-keepalive-interval", "disable-image-generation",
         "gpt-image-2-base-model", "video-result-auth-cache-ttl", "antigravity-signature-cache-enabled",
         "antigravity-signature-bypass-strict", "payload", "responses-websocket-enabled", "responses-compact-enabled",
         # providers
-        "codex", "xai", "gemini-api-key", "interactions-api-key", "codex-api-key", "xai-api-key", "claude-api-key",
-        "vertex-api-key", "oauth-excluded-models", "oauth-request-scoped-errors", "oauth-upstream",
-        "kiro", "kiro-preferred-endpoint", "cursor", "minimax", "roo", "kilo", "deepseek", "groq", "mistral", "siliconflow",
-        "openrouter", "together", "fireworks", "novita",
+        "codex", "xai", "interactions-api-key", "oauth-excluded-models", "oauth-request-scoped-errors", "oauth-upstream",
+        "kiro", "kiro-preferred-endpoint", "cursor",
     ),
     **_disguise(
         "disable-claude-cloak-mode", "claude-code", "claude-header-defaults", "codex-header-defaults", "antigravity",
@@ -44,11 +42,18 @@ TOP: Final[Mapping[str, str]] = MappingProxyType({
 
 #: Keys within blocks that are otherwise not implemented yet, with the text for each.
 DISGUISES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {
-        "codex": _disguise("identity-confuse", "disable-codex-cloaking"),
-        "claude-api-key": _disguise("cloak", "fingerprint-profile", "experimental-cch-signing"),
-    }
+    {"codex": _disguise("identity-confuse", "disable-codex-cloaking")}
 )
+
+#: Keys of an entry of a section of keys (``claude-api-key``, ``openrouter``, ...).
+KEY_ENTRY: Final[Mapping[str, str]] = MappingProxyType({
+    **_not_yet("request-scoped-errors", "websockets", "alpha-search", "rebuild-mid-system-message", "token-file"),
+    "rate-limit": "'rate-limit' is not implemented and has no effect: 'quotas' counts requests and tokens",
+    **_disguise("cloak", "fingerprint-profile", "experimental-cch-signing"),
+})  # fmt: skip
+
+#: Keys of ``streaming``.
+STREAMING: Final[Mapping[str, str]] = _not_yet("bootstrap-retries")
 
 #: Keys of an entry of ``openai-compatibility``.
 COMPATIBILITY: Final[Mapping[str, str]] = MappingProxyType(

@@ -63,18 +63,19 @@ class Node:
         """Say that this value has no effect, or another one than its author may think."""
         self.reading.notices.append(Notice(self.path, message))
 
-    def section(self) -> "Section":
-        """A mapping; empty when absent."""
+    def section(self, *, secret: bool = False) -> "Section":
+        """A mapping; empty when absent. What came instead is not quoted when it may be a `secret`."""
         if self.value is not None and not isinstance(self.value, Mapping):
-            self.mistake(f"expected keys and values, got {describe(self.value)}")
+            self.mistake(f"expected keys and values, got {'something else' if secret else describe(self.value)}")
         return Section(self, self.value if isinstance(self.value, Mapping) else {})
 
-    def items(self) -> tuple["Node", ...]:
-        """The items of a list; none when absent."""
+    def items(self, *, secret: bool = False) -> tuple["Node", ...]:
+        """The items of a list; none when absent. What came instead is not quoted when it may be a `secret`."""
         if isinstance(self.value, (list, tuple)):
             return tuple(Node(self.reading, (*self.path, i), item) for i, item in enumerate(self.value))
         if self.value is not None and self.value != {}:
-            self.mistake(f"expected a list (one line with a dash for each item), got {describe(self.value)}")
+            got = "something else" if secret else describe(self.value)
+            self.mistake(f"expected a list (one line with a dash for each item), got {got}")
         return ()
 
     def text(self, *, secret: bool = False) -> str | None:
@@ -196,6 +197,10 @@ class Section:
                 self.node.mistake(f"expected names as keys, got {describe(key)}")
         return tuple(self[key] for key in self._mapping if isinstance(key, str))
 
+    def among(self, names: Collection[str]) -> tuple[Node, ...]:
+        """The values of those of `names` that are there, in the order of the file."""
+        return tuple(self[key] for key in self._mapping if isinstance(key, str) and key in names)
+
     def check_keys(self, known: Collection[str], others: Mapping[str, str], *, secret: bool = False) -> None:
         """Report every key that is not `known`: with a notice when it is in `others` (which has the text), else as a mistake.
 
@@ -212,7 +217,8 @@ class Section:
                 if value is not None and value != {} and value != []:
                     self.node.reading.notice_once((*self.node.path, key), others[key])
             elif secret or not isinstance(key, str):
-                self.node.mistake(f"expected only the keys {', '.join(known)} here")
+                meant = near(key, [*known, *others]) if isinstance(key, str) else ""
+                self.node.mistake(f"expected only the keys {', '.join(known)} here{meant}")
             else:
                 unknown = Node(self.node.reading, (*self.node.path, key), value)
                 unknown.mistake(f"unknown key {key[:60]!r}{near(key, [*known, *others]) or '; remove it'}")

@@ -1,8 +1,9 @@
 """From a mapping, as a YAML file gives it, to a `Config`; all mistakes at once, each with its path.
 
 The format is CLIProxyAPI's ``config.yaml`` with a few keys of our own (``allow-open``, ``unix-socket``, ``cors``, ``timeouts``,
-``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``). Keys of the original that we do not act on are accepted with one notice
-each (`dragoman.core.config_keys`); any other key is a mistake, where the original ignores it in silence.
+``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``,
+``strict-translation``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
+other key is a mistake, where the original ignores it in silence. What is read is listed in docs/reference/configuration.md.
 """
 
 import hashlib
@@ -10,9 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from dragoman.core.config import ClientKey, Config, Credential, Limits, Mapped, Model, Provider, ServerTLS, Timeouts
-from dragoman.core.config_keys import AMPCODE, COMPATIBILITY, DISGUISES, MODEL, TOP
+from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
+from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
+from dragoman.core.config_providers import PROVIDER_SECTION, VISIBLE, read_proxy, texts
 from dragoman.core.config_routing import (
     count,
     read_channel_aliases,
@@ -21,54 +23,21 @@ from dragoman.core.config_routing import (
     read_instant,
     read_mappings,
     read_mitigations,
-    read_quotas,
     read_routing,
     read_switches,
 )
+from dragoman.core.config_sections import SECTIONS, read_all_providers
 from dragoman.core.errors import ConfigError, Mistake
-from dragoman.core.urls import is_loopback, parse_host, parse_proxy, split_url
-from dragoman.core.wildcards import compile_wildcards
+from dragoman.core.urls import is_loopback, parse_host
 
-PROVIDER_SECTION: Final = "openai-compatibility"
 LOG_FORMATS: Final = ("text", "json")
-DIALECTS: Final = ("openai_chat", "chat")
-FRAMING_HEADERS: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 
 _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
-    PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
+    *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns",
+    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
-_PROVIDER = (
-    "name",
-    "prefix",
-    "base-url",
-    "dialect",
-    "api-key-entries",
-    "models",
-    "excluded-models",
-    "headers",
-    "disabled",
-    "priority",
-    "weight",
-    "max-concurrency",
-    "disable-cooling",
-    "request-retry",
-    "quotas",
-)
-_API_KEY_ENTRY = (
-    "api-key",
-    "proxy-url",
-    "name",
-    "priority",
-    "weight",
-    "max-concurrency",
-    "disable-cooling",
-    "request-retry",
-    "quotas",
-    "disabled",
-)
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
 )  # fmt: skip
@@ -78,11 +47,8 @@ _TIMEOUTS = (
 _LIMITS = ("head", "body", "client-connections", "upstream-connections", "upstream-idle")
 
 _PLACEHOLDER = re.compile(r"your-api-key(?:-\d+)?|change-?me", re.IGNORECASE)  # the template's client keys
-_KEY = re.compile(r"[\x21-\x7e]+")  # what fits into an Authorization header
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@*]+")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_FIELD_VALUE = re.compile(r"[\x20-\x7e\t\x80-\xff]*")  # RFC 9110, section 5.5
 
 
 def parse_config(data: object, *, environment: Mapping[str, str]) -> tuple[Config, tuple[Notice, ...]]:
@@ -145,14 +111,16 @@ def _read_top(top: Section) -> Config:
         api_keys=_client_keys(top["api-keys"]),
         allow_open=top["allow-open"].boolean(False),
         debug=top["debug"].boolean(False),
-        proxy_url=_proxy_url(top["proxy-url"], direct=None),
+        proxy_url=read_proxy(top["proxy-url"], direct=None),
         ca_file=top["ca-file"].text() or None,
         request_retry=top["request-retry"].integer(0, 0, 1000),
-        providers=_providers(top[PROVIDER_SECTION]),
+        providers=read_all_providers(top),
         cors_origins=_cors(top["cors"].section()),
         timeouts=_timeouts(top["timeouts"].section()),
         limits=_limits(top["limits"].section()),
         log_format=top["log-format"].choice(default.log_format, LOG_FORMATS),
+        strict_translation=top["strict-translation"].boolean(False),
+        keepalive_seconds=_streaming(top["streaming"].section()),
         max_retry_credentials=top["max-retry-credentials"].integer(0, 0, 1_000_000),
         max_retry_interval=max(0.0, top["max-retry-interval"].seconds(0.0, -1.0)),
         disable_cooling=top["disable-cooling"].boolean(False),
@@ -174,6 +142,11 @@ def _mappings(node: Node) -> tuple[Mapped, ...]:
     section = node.section()
     section.check_keys(("model-mappings",), AMPCODE)
     return read_mappings(section["model-mappings"])
+
+
+def _streaming(section: Section) -> float:
+    section.check_keys(("keepalive-seconds",), STREAMING)
+    return section["keepalive-seconds"].seconds(0.0, 0.0)
 
 
 def _check_disguises(top: Section) -> None:
@@ -215,7 +188,7 @@ def _tls(tls: Section) -> ServerTLS | None:
 def _client_keys(node: Node) -> tuple[ClientKey, ...]:
     keys: list[ClientKey] = []
     first: dict[str, int] = {}
-    for i, item in enumerate(node.items()):
+    for i, item in enumerate(node.items(secret=True)):
         before = len(node.reading.mistakes)
         key = _client_key(item, f"key-{i + 1}")
         if len(node.reading.mistakes) > before:
@@ -225,7 +198,7 @@ def _client_keys(node: Node) -> tuple[ClientKey, ...]:
                 "this is the placeholder of the template, which everybody knows: choose a key of your own, "
                 "for example from `openssl rand -hex 24`"
             )
-        elif key.key and not _KEY.fullmatch(key.key):
+        elif key.key and not VISIBLE.fullmatch(key.key):
             item.mistake(
                 "a client key has only visible ASCII characters, no spaces: others do not fit into an HTTP header"
             )
@@ -255,221 +228,13 @@ def _client_key(item: Node, label: str) -> ClientKey:
         key,
         entry["name"].text() or label,
         key_hash,
-        models=_texts(entry["models"]),
-        prefixes=tuple(prefix.strip("/") for prefix in _texts(entry["prefixes"])),
+        models=texts(entry["models"]),
+        prefixes=tuple(prefix.strip("/") for prefix in texts(entry["prefixes"])),
         requests_per_minute=count(entry["requests-per-minute"]),
         tokens_per_minute=count(entry["tokens-per-minute"]),
         tokens_per_day=count(entry["tokens-per-day"]),
         expires=read_instant(entry["expires"]),
     )
-
-
-def _texts(node: Node) -> tuple[str, ...]:
-    return tuple(text for item in node.items() if (text := item.text()))
-
-
-def _proxy_url(node: Node, *, direct: str | None) -> str | None:
-    """The text of a proxy URL; `direct` for one of the words that mean no proxy; None when absent."""
-    text = node.text(secret=True)
-    if not text:
-        return None
-    try:
-        proxy = parse_proxy(text)
-    except ValueError as error:
-        node.mistake(
-            f"{error}; a proxy is given as http://, https://, socks5:// or socks5h://host:port, or as `direct`"
-        )
-        return None
-    return direct if proxy is None else text
-
-
-def _providers(node: Node) -> tuple[Provider, ...]:
-    providers: list[Provider] = []
-    for item in node.items():
-        provider = _provider(item.section())
-        if provider is None:
-            continue
-        if any(provider.name.lower() == known.name.lower() for known in providers):
-            item.mistake(f"another provider is named {provider.name!r} already: give each a name of its own")
-        providers.append(provider)
-    return tuple(providers)
-
-
-def _provider(entry: Section) -> Provider | None:
-    entry.check_keys(_PROVIDER, COMPATIBILITY)
-    name = entry["name"].text()
-    if not name and entry["name"].value in (None, ""):
-        entry.node.mistake("`name` is missing: logs and model names (`name/model`) need one")
-    elif name and ("/" in name or not name.isprintable()):
-        entry["name"].mistake("a name has no slash and no control characters: clients write `name/model`")
-    excluded = tuple(text.lower() for text in _texts(entry["excluded-models"]))
-    models, all_excluded = _exclude(_models(entry["models"]), excluded, entry["excluded-models"])
-    entry["dialect"].choice("openai_chat", DIALECTS)
-    base_url, credentials, headers = (
-        _base_url(entry),
-        _credentials(entry["api-key-entries"]),
-        _headers(entry["headers"]),
-    )
-    prefix, disabled = _prefix(entry["prefix"]), entry["disabled"].boolean(False)
-    priority, weight = _rank(entry["priority"]) or 0, _weight(entry["weight"])
-    max_concurrency, disable_cooling = count(entry["max-concurrency"]), _switch(entry["disable-cooling"])
-    request_retry, quotas = _rounds(entry["request-retry"]), read_quotas(entry["quotas"])
-    if not name or not base_url:
-        return None
-    return Provider(
-        name=name,
-        kind=PROVIDER_SECTION,
-        dialect="openai_chat",
-        base_url=base_url,
-        prefix=prefix,
-        credentials=credentials,
-        models=models,
-        headers=headers,
-        disabled=disabled or all_excluded,  # no models at all would mean any model
-        priority=priority,
-        weight=1 if weight is None else weight,
-        max_concurrency=max_concurrency,
-        disable_cooling=disable_cooling,
-        request_retry=request_retry,
-        quotas=quotas,
-        excluded_models=excluded,
-    )
-
-
-def _rank(node: Node) -> int | None:
-    return None if node.value is None else node.integer(0, -1_000_000, 1_000_000)
-
-
-def _weight(node: Node) -> int | None:
-    return None if node.value is None else node.integer(1, -1_000_000, 1_000_000)
-
-
-def _rounds(node: Node) -> int | None:
-    number = None if node.value is None else node.integer(-1, -1, 1000)
-    return None if number == -1 else number  # the original's word for "as the global setting says"
-
-
-def _switch(node: Node) -> bool | None:
-    return None if node.value is None else node.boolean(False)
-
-
-def _base_url(entry: Section) -> str | None:
-    node = entry["base-url"]
-    text = node.text()
-    if not text:
-        if node.value in (None, ""):
-            entry.node.mistake(
-                "`base-url` is missing: where does this provider answer? For example https://api.example.com/v1"
-            )
-        return None
-    try:
-        url = split_url(text)
-    except ValueError as error:
-        node.mistake(str(error))
-        return None
-    if url.scheme not in ("http", "https"):
-        node.mistake(f"expected http:// or https://, got {url.scheme}://; a proxy belongs into `proxy-url`")
-    if url.username is not None:
-        node.mistake("a user name or password has no place in a base URL: use `api-key-entries`, or `headers`")
-    return text.rstrip("/")
-
-
-def _prefix(node: Node) -> str | None:
-    prefix = (node.text() or "").strip("/ ")
-    if "/" in prefix:
-        node.notice(
-            f"the prefix {prefix[:40]!r} has a slash within and is ignored: a prefix is one word before `/model`"
-        )
-        return None
-    return prefix or None
-
-
-def _credentials(node: Node) -> tuple[Credential, ...]:
-    credentials: list[Credential] = []
-    seen: set[tuple[str | None, str | None]] = set()
-    labels: set[str] = set()
-    for i, item in enumerate(node.items()):
-        credential = _credential(item.section(), i)
-        if (credential.api_key, credential.proxy_url) in seen:
-            item.notice("the same key and proxy as an item before; it is used once")
-            continue
-        if credential.label in labels:
-            item.mistake(f"the name {credential.label!r} is taken by another item: logs could not tell them apart")
-        seen.add((credential.api_key, credential.proxy_url))
-        labels.add(credential.label)
-        credentials.append(credential)
-    return tuple(credentials) or (Credential("keyless"),)
-
-
-def _credential(entry: Section, i: int) -> Credential:
-    entry.check_keys(_API_KEY_ENTRY, {}, secret=True)
-    key = entry["api-key"].text(secret=True) or None
-    if key is not None and not _KEY.fullmatch(key):
-        entry["api-key"].mistake("an API key has only visible ASCII characters, no spaces: was it copied whole?")
-    return Credential(
-        label=entry["name"].text() or (f"key-{i + 1}" if key else f"keyless-{i + 1}"),
-        api_key=key,
-        proxy_url=_proxy_url(entry["proxy-url"], direct="direct"),
-        priority=_rank(entry["priority"]),
-        weight=_weight(entry["weight"]),
-        max_concurrency=count(entry["max-concurrency"]),
-        disable_cooling=_switch(entry["disable-cooling"]),
-        request_retry=_rounds(entry["request-retry"]),
-        quotas=read_quotas(entry["quotas"]),
-        disabled=entry["disabled"].boolean(False),
-    )
-
-
-def _models(node: Node) -> tuple[Model, ...]:
-    models: list[Model] = []
-    for item in node.items():
-        entry = item.section()
-        entry.check_keys(("name", "alias"), MODEL)
-        name, alias = entry["name"].text(), entry["alias"].text()
-        if not name:
-            if entry["name"].value in (None, ""):
-                item.mistake("`name` is missing: what does the provider call this model?")
-            continue
-        model = Model(name, alias or name)
-        if model in models:
-            item.notice(f"model {name[:60]!r} is listed twice under the same alias; it is used once")
-        else:
-            models.append(model)
-    return tuple(models)
-
-
-def _exclude(models: tuple[Model, ...], patterns: tuple[str, ...], node: Node) -> tuple[tuple[Model, ...], bool]:
-    """Leave out what ``excluded-models`` names, by upstream name or alias, and say whether nothing is left."""
-    wanted = compile_wildcards(patterns)
-    if wanted is None or not models:
-        return models, False  # a provider without a list is asked at each name
-    left = tuple(m for m in models if not wanted.fullmatch(m.name) and not wanted.fullmatch(m.alias))
-    if not left:
-        node.notice("every model is excluded, so this provider serves nothing")
-    return left, not left
-
-
-def _headers(node: Node) -> tuple[tuple[str, str], ...]:
-    headers: dict[str, tuple[str, str]] = {}
-    for field in node.section().nodes():
-        name = str(field.path[-1])
-        if isinstance(field.value, str) and field.value.startswith("$") and not field.value.startswith(("${", "$$")):
-            node.reading.notice_once(
-                node.path, "copying a client's header ('$Name') is not implemented yet: it is not sent"
-            )
-            continue
-        value = field.text(secret=True)
-        if not _TOKEN.fullmatch(name):
-            field.mistake("a header name has only letters, digits and !#$%&'*+-.^_`|~")
-        elif name.lower() in FRAMING_HEADERS:
-            field.mistake(f"{name!r} belongs to the connection and cannot be set: remove it")
-        elif name.lower() in headers:
-            field.mistake(f"the header {name!r} is given twice (upper and lower case are the same): remove one")
-        elif value is not None and not _FIELD_VALUE.fullmatch(value):
-            field.mistake("a header value has no line breaks, control characters or characters beyond Latin-1")
-        elif value is not None:
-            headers[name.lower()] = (name, value)
-    return tuple(headers.values())
 
 
 def _cors(cors: Section) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ from dragoman.core.translate import (
     translate_request,
 )
 
-# Where each operation is at a provider that speaks a dialect, behind its base URL; `{}` is the model. OpenAI's base URLs end in /v1,
-# as its SDKs have it; Anthropic's and Gemini's do not.
+# Where each operation is at a provider that speaks a dialect, behind its base URL; `{root}` and `{model}` are the target's. OpenAI's base
+# URLs end in /v1, as its SDKs have it; Anthropic's and Gemini's do not.
 _PATHS: Final[Mapping[tuple[str, Operation], str]] = {
     ("openai_chat", Operation.CHAT): "/chat/completions",
     ("openai_chat", Operation.COMPLETIONS): "/completions",
@@ -46,10 +46,10 @@ _PATHS: Final[Mapping[tuple[str, Operation], str]] = {
     ("openai_responses", Operation.COUNT_TOKENS): "/responses/input_tokens",
     ("claude", Operation.CHAT): "/v1/messages",
     ("claude", Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
-    ("gemini", Operation.CHAT): "/v1beta/models/{}:generateContent",
-    ("gemini", Operation.COUNT_TOKENS): "/v1beta/models/{}:countTokens",
-    ("gemini", Operation.EMBEDDINGS): "/v1beta/models/{}:embedContent",
-    ("gemini", Operation.BATCH_EMBEDDINGS): "/v1beta/models/{}:batchEmbedContents",
+    ("gemini", Operation.CHAT): "{root}/models/{model}:generateContent",
+    ("gemini", Operation.COUNT_TOKENS): "{root}/models/{model}:countTokens",
+    ("gemini", Operation.EMBEDDINGS): "{root}/models/{model}:embedContent",
+    ("gemini", Operation.BATCH_EMBEDDINGS): "{root}/models/{model}:batchEmbedContents",
 }  # fmt: skip
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -218,11 +218,15 @@ def choose_lane(ask: Ask, target: Target) -> Lane:
     )
 
 
+def _path_to(target: Target, ask: Ask) -> bytes:
+    return _path(target.dialect, ask.endpoint.operation, target.model_root, target.upstream_model, ask.peek.stream)
+
+
 @lru_cache(1024)
-def _path(dialect: str, operation: Operation, model: str, streams: bool | None) -> bytes:
+def _path(dialect: str, operation: Operation, root: str, model: str, streams: bool | None) -> bytes:
     # Slashes stay: names of tuned models have them.
     quoted = re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
-    path = _PATHS[dialect, operation].format(quoted)
+    path = _PATHS[dialect, operation].format(root=root, model=quoted)
     if dialect == "gemini" and operation is Operation.CHAT and streams:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return path.encode("ascii")
@@ -240,7 +244,7 @@ class Passing:
     def __init__(self, ask: Ask, target: Target) -> None:
         self._dialect = target.dialect
         self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
-        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
+        self.path = _path_to(target, ask)
         named = not ask.endpoint.model  # in the body, not in the path
         self.body = (
             build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=False) if named else ask.body
@@ -278,7 +282,7 @@ class OpenAIPassing(Passing):
         self._hides_usage = bool(ask.peek.stream) and ask.endpoint.operation is not Operation.EMBEDDINGS and not asked
         self._dialect = "openai_chat"
         self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
-        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
+        self.path = _path_to(target, ask)
         self.body = build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=self._hides_usage)
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
@@ -415,7 +419,7 @@ class Translating:
             path_model=ask.endpoint.model or None,
             stream=self._streams,
         )
-        self.path = _path(target.dialect, ask.endpoint.operation, target.upstream_model, ask.peek.stream)
+        self.path = _path_to(target, ask)
         self.body = self._asked.body
         self.losses: Sequence[Loss] = self._asked.losses
         self.asked = self._asked.asked

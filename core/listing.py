@@ -135,7 +135,7 @@ class ModelListing:
             return []
         names = read_models(b"".join(asking.pieces)) if upstream.head.status == 200 else []
         if names:
-            self._gateway.router.catalog.learn(asking.target.provider, names)
+            self._gateway.router.catalog.learn(asking.target, names)
             del self._asking[attempt]
             self._due[asking.target] = now + _AGAIN
         else:

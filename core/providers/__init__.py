@@ -1,6 +1,7 @@
 """What is known of each provider, as values: base URL, environment variables, dialect, kind of credential.
 
-Lives here: one literal table, `PROVIDERS`. May not live here: behaviour that differs by provider; that is a dialect's.
+Lives here: literal tables: `PROVIDERS`, and the models of some (`dragoman.core.providers.known_models`). May not live here: behaviour that
+differs by provider; that is a dialect's.
 Base URLs end where the provider's own SDK convention ends: with ``/v1`` for OpenAI's, without for Anthropic's and Gemini's.
 Sources: the providers' public API references, seen 2026-11.
 """
@@ -12,6 +13,7 @@ import attrs
 
 from dragoman.core.config import Credential, Provider
 from dragoman.core.config_nodes import Notice
+from dragoman.core.providers.known_models import known_models
 from dragoman.core.urls import Url, is_loopback, split_url
 
 KIND: Final = "environment"  # the `kind` of discovered providers
@@ -44,7 +46,8 @@ class Discovery:
     """What an environment offers.
 
     Attributes:
-        providers: Those whose key is set, in the order of `PROVIDERS`; each with ``models=()``, so it serves ``name/model``.
+        providers: Those whose key is set, in the order of `PROVIDERS`. Each serves ``name/anything``, and the models we know it has
+            (`known_models`) under their own names, unless another server is in its place.
         notices: What was left out and why. Their paths are names of variables.
 
     """
@@ -133,7 +136,11 @@ def discover(environment: Mapping[str, str], *, host: str, port: int) -> Discove
             notices.append(Notice((name,), f"{what}; the provider {known.name!r} is left out"))
             continue
         label = key_variable.lower().replace("_", "-")
-        providers.append(Provider(known.name, KIND, known.dialect, base_url, credentials=(Credential(label, key),)))
+        credentials = (Credential(label, key),)
+        models = known_models(known.name) if base_url == known.base_url else ()
+        providers.append(
+            Provider(known.name, KIND, known.dialect, base_url, credentials=credentials, models=models, takes_any=True)
+        )
     return Discovery(tuple(providers), tuple(notices))
 
 

@@ -1,7 +1,7 @@
 """What can be asked for, and who may answer: every model name with its deployments.
 
 A name is a model's alias, its ``prefix/alias`` where the provider has a prefix (only that with ``force-model-prefix``), or
-``provider/anything`` where a provider has no list of models. Several providers behind one name share it, and so do several upstream models
+``provider/anything`` and ``prefix/anything`` where a provider takes any model. Several providers behind one name share it, and so do several upstream models
 of one provider: a pool. Those of the highest priority come first. Providers that share a name by chance rather than by intent are a
 collision (`Catalog.collisions`): nothing is wrong with it, but whoever wrote the configuration should know.
 """
@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from dragoman.core.answers import ModelCard
-from dragoman.core.config import ClientKey, Config, Credential, Provider
+from dragoman.core.config import MODEL_ROOT, ClientKey, Config, Credential, Provider
 from dragoman.core.effects import Origin
 from dragoman.core.errors import UnknownModel
 from dragoman.core.routing.names import may_ask
@@ -45,6 +45,7 @@ class Target:
         signer: Whose signatures of reasoning it can check: ``openai``, ``claude``, ``gemini``; empty: nobody's.
         is_official: It is the dialect's inventor, not one of those who speak it too.
         identity: Of the credential: the same over reloads and restarts while the credential is the same; tells nothing of it.
+        model_root: What is between `base_path` and ``/models/...`` in Gemini's paths.
 
     """
 
@@ -58,6 +59,7 @@ class Target:
     signer: str = ""
     is_official: bool = False
     identity: str = ""
+    model_root: str = MODEL_ROOT
 
 
 _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -161,7 +163,7 @@ class Catalog:
 
     def _add(self, provider: Provider) -> None:
         problem = self._problem_of(provider)
-        if not provider.models and problem is None:
+        if provider.takes_any and problem is None:
             for name in dict.fromkeys((provider.prefix or provider.name, provider.name)):
                 self._open.setdefault(name, []).append((provider, compile_wildcards(provider.excluded_models)))
         for model in provider.models:
@@ -214,6 +216,7 @@ class Catalog:
             signer=_SIGNERS[provider.dialect] if is_official else "",
             is_official=is_official,
             identity=identity_of(provider, credential),
+            model_root=provider.model_root,
         )
 
     def _find_collisions(self) -> tuple[Collision, ...]:
@@ -226,11 +229,8 @@ class Catalog:
                     "Give one of them another `alias`, a `prefix`, or a `priority`, if that is not meant."
                 )
                 collisions.append(Collision(name, providers, message))
-            elif len(found) > 1 and any(d.upstream_model == name for d in found):
-                models = ", ".join(d.upstream_model for d in found)
-                message = (
-                    f"{name!r} is the name of one model and the alias of others ({models}): they share its requests."
-                )
+            elif len(models := dict.fromkeys(d.upstream_model for d in found)) > 1 and name in models:
+                message = f"{name!r} is the name of one model and the alias of others ({', '.join(models)}): they share its requests."
                 collisions.append(Collision(name, providers, message))
         return tuple(collisions)
 
@@ -291,23 +291,34 @@ class Catalog:
         return UnknownModel(f"No provider here serves the model {model[:200]!r}.{hint}", param="model")
 
     def models(self, key: ClientKey | None = None) -> list[ModelCard]:
-        """Every name that can be asked for (by `key`, if given) and is known, in order of configuration."""
+        """Every name that can be asked for (by `key`, if given) and is known, in order of configuration.
+
+        What a provider says it has is listed as ``prefix/model``, unless it is served under its own name anyway.
+        """
         cards = {name: self._card(name) for name in self._routes}
         for prefix, providers in self._open.items():
             for provider, excluded in providers:
-                for model in self._learned.get(provider.name, ()):
-                    if excluded is None or not excluded.fullmatch(model):
+                served = {model.name for model in provider.models}
+                for model in self._learned.get(identity_of(provider, _first_of(provider)), ()):
+                    if model not in served and (excluded is None or not excluded.fullmatch(model)):
                         cards.setdefault(f"{prefix}/{model}", ModelCard(f"{prefix}/{model}", provider.name, 0))
         return [card for card in cards.values() if key is None or may_ask(key, card.id)]
 
     def open_targets(self) -> list[Target]:
-        """One target of each provider that may have more models than its configuration says."""
-        open_providers = {provider.name: provider for found in self._open.values() for provider, _ in found}
-        return [self._target(provider, provider.credentials[0], "") for provider in open_providers.values()]
+        """One target of each provider that may have more models than its configuration says.
 
-    def learn(self, provider: str, models: Sequence[str]) -> None:
-        """Take note of the models that a provider says it has."""
-        self._learned[provider] = tuple(models)
+        Not of Vertex AI, which has no list beside its models.
+        """
+        targets: dict[str, Target] = {}
+        for provider in (provider for found in self._open.values() for provider, _ in found):
+            credential = _first_of(provider)
+            if provider.model_root == MODEL_ROOT and identity_of(provider, credential) not in targets:
+                targets[identity_of(provider, credential)] = self._target(provider, credential, "")
+        return list(targets.values())
+
+    def learn(self, target: Target, models: Sequence[str]) -> None:
+        """Take note of the models that one of `open_targets` says it has."""
+        self._learned[target.identity] = tuple(models)
 
     def _card(self, name: str) -> ModelCard:
         return ModelCard(name, self._routes[name].deployments[0].provider.name, 0)
@@ -327,6 +338,11 @@ class Catalog:
     def left_out(self, name: str) -> tuple[tuple[str, str, str], ...]:
         """Provider, upstream model and reason for each that would serve `name`, but for its configuration."""
         return tuple(self._left_out.get(name, ()))
+
+
+def _first_of(provider: Provider) -> Credential:
+    """Who asks a provider that serves something for its models."""
+    return next(credential for credential in provider.credentials if not credential.disabled)
 
 
 def identity_of(provider: Provider, credential: Credential) -> str:

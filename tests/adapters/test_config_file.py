@@ -44,7 +44,23 @@ def test_a_file_of_the_original() -> None:
     config = loaded.config
     assert (config.host, config.port, config.request_retry) == ("", 8317, 3)
     assert [key.key for key in config.api_keys] == ["sk-team-laptops-91f1c0", "sk-team-ci-77ab2e", "20261124"]
-    router, ollama, lab = config.providers
+    assert [(provider.name, [c.label for c in provider.credentials]) for provider in config.providers[:8]] == [
+        ("gemini", ["key-1"]),
+        ("gemini", ["key-2"]),
+        ("codex", ["key-1"]),
+        ("xai", ["key-1"]),
+        ("claude", ["key-1", "key-3"]),
+        ("claude", ["key-2"]),
+        ("vertex", ["key-1"]),
+        ("openrouter", ["key-1", "key-2"]),
+    ]
+    router, ollama, lab, groq, kilo = config.providers[7:]
+    assert (groq.kind, groq.base_url, kilo.credentials[0].api_key) == (
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "anonymous",
+    )
+    assert config.keepalive_seconds == 15.0
     assert router.base_url == "https://openrouter.ai/api/v1"
     assert router.prefix == "router"
     assert router.headers == (("HTTP-Referer", "https://example.com"),)
@@ -56,6 +72,9 @@ def test_a_file_of_the_original() -> None:
     top = yaml.safe_load(BIG.read_text(encoding="utf-8"))
     for key in ("remote-management", "payload", "kiro-fingerprint"):
         assert sum(f": {key}: " in notice for notice in loaded.notices) == 1
+    for key in ("cloak", "websockets", "request-scoped-errors", "rate-limit", "token-file", "bootstrap-retries"):
+        assert sum(f"{key!r} is" in notice for notice in loaded.notices) == 1
+    assert sum("there is no `api-key` here" in notice for notice in loaded.notices) == 1
     assert len(loaded.notices) < len(top) + 15
     assert "not-real" not in "".join(loaded.notices)
 

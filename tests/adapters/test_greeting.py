@@ -9,6 +9,7 @@ import pytest
 from dragoman.adapters.assembly import Plan
 from dragoman.adapters.greeting import DEMO_MODEL, address, curl_lines, greeting, summary
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
+from dragoman.core.config_parsing import parse_config
 
 PROVIDER = Provider(
     "lab",
@@ -19,7 +20,7 @@ PROVIDER = Provider(
     credentials=(Credential("key-1", "hunter2"),),
     models=(Model("big/model", "big"), Model("small", "small")),
 )
-CONFIG = Config(api_keys=(ClientKey("hunter2", "anna"),), providers=(PROVIDER, attrs.evolve(PROVIDER, name="off", prefix=None, models=(), disabled=True)))  # fmt: skip
+CONFIG = Config(api_keys=(ClientKey("hunter2", "anna"),), providers=(PROVIDER, attrs.evolve(PROVIDER, name="off", prefix=None, models=(), takes_any=True, disabled=True)))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,12 @@ def test_greeting_of_the_environment() -> None:
     """It names the providers found."""
     text = greeting(Plan(CONFIG, "environment", generated_key="sk-x"), 1)
     assert "found in the environment: lab, off." in text
-    assert "lab/MODEL" in text
+    assert '"model": "big"' in text
     assert "hunter2" not in text
+    off = attrs.evolve(CONFIG, providers=(CONFIG.providers[1],) * 2)
+    text = greeting(Plan(off, "environment", generated_key="sk-x"), 1)
+    assert "found in the environment: off." in text
+    assert '"model": "off/MODEL"' in text
 
 
 def test_greeting_of_a_file() -> None:
@@ -89,6 +94,27 @@ def test_summary() -> None:
         "provider       off  openai_chat  https://lab/v1  (disabled)",
         "  credentials  key-1",
         "  models       any, as off/MODEL",
+    ]
+
+
+def test_summary_of_keys() -> None:
+    """Sections by their name; what is known is not listed whole."""
+    keys: dict[str, object] = {
+        "claude-api-key": [{"api-key": "hunter2"}, {"api-key": "hunter2", "prefix": "team"}, {"api-key": "hunter3"}],
+        "groq": [{"api-key": "hunter2", "excluded-models": ["*"]}],
+    }
+    text = summary(Plan(parse_config({"host": ""} | keys, environment={})[0], "config.yaml"))
+    assert "hunter" not in text
+    assert text.splitlines()[3:] == [
+        "provider       claude  claude  https://api.anthropic.com  (claude-api-key)",
+        "  credentials  key-1, key-3",
+        "  models       claude-haiku-4-5 and the like (19); any, as claude/MODEL",
+        "provider       claude  claude  https://api.anthropic.com  (claude-api-key)",
+        "  credentials  key-2",
+        "  models       [team/]claude-haiku-4-5 and the like (19); any, as claude/MODEL or team/MODEL",
+        "provider       groq  openai_chat  https://api.groq.com/openai/v1  (disabled)",
+        "  credentials  key-1",
+        "  models       any, as groq/MODEL",
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core import config_keys, config_parsing
+from dragoman.core import config_keys, config_parsing, config_providers, config_sections
 from dragoman.core.config import ClientKey, Config, Credential, Limits, Model, Provider, ServerTLS, Timeouts
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure, parse_config
@@ -24,7 +24,9 @@ KEYS = st.sampled_from(
             *config_keys.TOP,
             *config_keys.COMPATIBILITY,
             *config_keys.MODEL,
-            *config_parsing._PROVIDER,
+            *config_keys.KEY_ENTRY,
+            *config_providers._PROVIDER,
+            *config_sections._ENTRY,
             *config_parsing._TIMEOUTS,
             *config_parsing._LIMITS,
             "enable", "cert", "key", "origins", "api-key", "cloak", "identity-confuse",
@@ -179,6 +181,8 @@ def test_everything_at_once() -> None:
         "timeouts": {"drain": 0, "connect": "250ms", "exchange": "1h30m", "first-byte": 1.5},
         "limits": {"head": "64KB", "body": "1.5MiB", "upstream-idle": 0, "client-connections": "7"},
         "log-format": "json",
+        "strict-translation": "yes",
+        "streaming": {"keepalive-seconds": "2.5", "bootstrap-retries": None},
     }
     config, notices = read(data, PORT="8080", SECRET="s3cret", OTHER=" other ")
     assert notices == []
@@ -212,6 +216,8 @@ def test_everything_at_once() -> None:
         timeouts=Timeouts(drain=0, connect=0.25, exchange=5400, first_byte=1.5),
         limits=Limits(head=64000, body=1572864, upstream_idle=0, client_connections=7),
         log_format="json",
+        strict_translation=True,
+        keepalive_seconds=2.5,
     )
 
 
@@ -264,8 +270,12 @@ def test_everything_at_once() -> None:
         ({"api-keys": ["ключ"]}, r"api-keys\[0\]: a client key has only visible ASCII characters"),
         ({"api-keys": ["a", "b", "a"]}, r"api-keys\[2\]: the same key as item 0: remove one of them"),
         ({"api-keys": ["a", {"name": "key-1", "key": "b"}]}, r"api-keys\[1\]: the name 'key-1' is taken"),
+        ({"api-keys": [{"key-hash": "abc"}]}, r"api-keys\[0\]\.key-hash: expected the SHA-256 of the key"),
+        ({"api-keys": [{"key": "a", "key-hash": "0" * 64}]}, r"api-keys\[0\]: give `key` or `key-hash`, not both"),
         ({"proxy-url": "proxy:8080"}, r"proxy-url: expected a URL with a scheme in front.*; a proxy is given as http://"),
         ({"proxy-url": "ftp://proxy"}, r"proxy-url: unknown scheme 'ftp'.*; a proxy is given as"),
+        ({"streaming": {"keepalive": 1}}, r"streaming\.keepalive: unknown key .*; did you mean 'keepalive-seconds'\?"),
+        ({"streaming": {"keepalive-seconds": -1}}, r"streaming\.keepalive-seconds: expected seconds"),
         ({"request-retry": -1}, r"request-retry: expected a whole number from 0 to 1000, got -1"),
         ({"openai-compatibility": COMPATIBILITY}, r"openai-compatibility: expected a list .*, got keys and values"),
         ({"openai-compatibility": ["lab"]}, r"openai-compatibility\[0\]: expected keys and values, got 'lab'"),
@@ -290,7 +300,7 @@ def test_mistakes(data: dict[str, object], expected: str) -> None:
         ({"base-url": "socks5://lab.example/v1"}, r"\.base-url: expected http:// or https://, got socks5://"),
         ({"base-url": "https://me:pass@lab.example/v1"}, r"\.base-url: a user name or password has no place"),
         ({"base_url": "https://a"}, r"\.base_url: unknown key 'base_url'; did you mean 'base-url'\?"),
-        ({"dialect": "claude"}, r"\.dialect: expected one of openai_chat, chat; got 'claude'"),
+        ({"dialect": "cloude"}, r"\.dialect: expected one of chat, responses, .*; got 'cloude'; did you mean 'claude'\?"),
         ({"disabled": "perhaps"}, r"\.disabled: expected true or false"),
         ({"models": [{"alias": "m"}]}, r"\.models\[0\]: `name` is missing"),
         ({"models": [{"name": []}]}, r"\.models\[0\]\.name: expected text"),
@@ -300,6 +310,7 @@ def test_mistakes(data: dict[str, object], expected: str) -> None:
         ({"api-key-entries": [{"proxy-url": "a b"}]}, r"\.api-key-entries\[0\]\.proxy-url: a URL has no spaces"),
         ({"api-key-entries": [{"sk-123": None}]}, r"\.api-key-entries\[0\]: expected only the keys api-key, proxy-url, .* here"),
         ({"api-key-entries": [{"weight": 2_000_000}]}, r"\.api-key-entries\[0\]\.weight: expected a whole number"),
+        ({"api-key-entries": [{"api-key": "a"}, {"api-key": "b", "name": "key-1"}]}, r"\.api-key-entries\[1\]: the name 'key-1' is"),
         ({"headers": {"X Y": "1"}}, r"\.headers\.X Y: a header name has only letters"),
         ({"headers": {"": "1"}}, r"\.headers\.: a header name has only letters"),
         ({"headers": {7: "1"}}, r"\.headers: expected names as keys, got 7"),
@@ -341,15 +352,9 @@ def test_keys_of_the_original_are_accepted(key: str) -> None:
 
 def test_disguises_within_blocks() -> None:
     """They are named besides the block that they are in."""
-    _, notices = read({
-        "host": "",
-        "claude-api-key": [{"api-key": "a"}, {"cloak": {}}, {"cloak": {}}, "?"],
-        "codex": {"identity-confuse": True},
-    })  # fmt: skip
+    _, notices = read({"host": "", "codex": [{"identity-confuse": True}, "?"]})
     assert [notice for notice in notices if "disguise" in notice] == [
-        "codex.identity-confuse: in 'codex', 'identity-confuse' is deliberately not supported: "
-        "Dragoman does not disguise traffic",
-        "claude-api-key[1].cloak: in 'claude-api-key', 'cloak' is deliberately not supported: "
+        "codex[0].identity-confuse: in 'codex', 'identity-confuse' is deliberately not supported: "
         "Dragoman does not disguise traffic",
     ]
 
@@ -375,6 +380,7 @@ def test_one_notice_for_a_key_in_many_items() -> None:
     [
         ({"prefix": "a/b"}, "has a slash within and is ignored"),
         ({"api_key": "k"}, "it belongs into an item of 'api-key-entries'"),
+        ({"dialect": "claude"}, "the version is part of the paths"),
         ({"support_prompt_cache_key": True}, "'support-prompt-cache-key' is not implemented yet"),
         ({"headers": {"A": "$B"}}, "copying a client's header ('$Name') is not implemented yet"),
     ],
@@ -386,7 +392,7 @@ def test_leniencies(entry: dict[str, object], notice: str) -> None:
     credentials = found.credentials
     assert len(credentials) == 1
     assert credentials[0].api_key is None
-    assert attrs.evolve(found, credentials=()) == plain
+    assert attrs.evolve(found, credentials=(), dialect="openai_chat") == plain
     assert len(notices) == 1
     assert notice in notices[0]
 

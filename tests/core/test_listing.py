@@ -6,6 +6,7 @@ import math
 import pytest
 
 from dragoman.core.config import Provider
+from dragoman.core.config_parsing import parse_config
 from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
@@ -99,3 +100,27 @@ def test_odd_lists() -> None:
     assert read_models(b'{"data":[{"id":""},{"id":"a\\u0000"},{"id":7}]}') == []
     assert read_models(b'{"data":[{"id":"' + b"x" * 300 + b'"}, {"id":"ok"}]}') == ["ok"]
     assert read_models(b"\xff") == []
+
+
+def test_providers_of_one_name_are_asked_one_by_one() -> None:
+    """And what one has is not said of another; what is served under its own name is not listed twice; who sleeps does not ask."""
+    keys = [
+        {"api-key": "a", "disabled": True}, {"api-key": "b"}, {"api-key": "b", "prefix": "team"},
+        {"api-key": "c", "base-url": "https://c.test", "excluded-models": ["*-old"]},
+    ]  # fmt: skip
+    data = {"claude-api-key": keys, "vertex-api-key": [{"api-key": "v"}]}
+    talk = Conversation(config(*parse_config(data, environment={})[0].providers))
+    listing = ModelListing(talk.gateway, talk.now)
+    opened = [effect for effect in listing.handle_timer(talk.now) if isinstance(effect, OpenUpstream)]
+    assert [effect.origin.host for effect in opened] == ["api.anthropic.com", "c.test"]
+    (asked,) = listing.upstream_opened(opened[0].attempt, talk.now)
+    assert isinstance(asked, WriteUpstream)
+    assert b"\r\nx-api-key: b\r\n" in asked.data
+    listing.upstream_opened(opened[1].attempt, talk.now)
+    before = {card.id for card in talk.gateway.router.catalog.models()}
+    for effect, names in zip(
+        opened, (["claude-opus-5", "claude-new"], ["claude-sonnet-5", "c-new", "c-old"]), strict=True
+    ):
+        listing.upstream_sent(effect.attempt, reply({"data": [{"id": name} for name in names]}), talk.now)
+    learnt = {card.id for card in talk.gateway.router.catalog.models()} - before
+    assert learnt == {"claude/claude-new", "team/claude-new", "claude/c-new"}

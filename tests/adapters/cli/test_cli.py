@@ -1,6 +1,7 @@
 """Commands: their exit codes, what they print where, and what they import."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -119,15 +120,16 @@ def test_init_with_everything_uncommented(folder: Path) -> None:
     """What the comments show is right, too: the defaults, and a provider."""
     run("init")
     lines = (folder / "config.yaml").read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("# proxy-url"))
-    shown = [line[2:] if i >= start and line.startswith("# ") else line for i, line in enumerate(lines)]
+    shown = [line[2:] if re.match(r"#   |# [a-z-]+:", line) else line for line in lines]
     shown = [line.replace("  # ", "  ", 1) if line.startswith("  # ") else line for line in shown]
     path = folder / "all.yaml"
     path.write_text("\n".join(shown))
     path.chmod(0o600)
-    plan = assembly.plan_serving(path, {"OPENROUTER_API_KEY": "x"})
+    secrets = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "LAB_API_KEY")
+    plan = assembly.plan_serving(path, dict.fromkeys(secrets, "x"))
     assert plan.notices == ()
-    assert [provider.name for provider in plan.config.providers] == ["ollama", "openrouter"]
+    names = ["claude", "gemini", "codex", "openrouter", "ollama", "lab"]
+    assert [provider.name for provider in plan.config.providers] == names
     default = assembly.plan_serving(folder / "config.yaml", {}).config
     assert (plan.config.timeouts, plan.config.limits) == (default.timeouts, default.limits)
 

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.config import Credential, Provider
+from dragoman.core.config import Config, Credential, Provider
 from dragoman.core.providers import PROVIDERS, Discovery, KnownProvider, discover
+from dragoman.core.providers.known_models import known_models
+from dragoman.core.routing.catalog import Catalog
 from dragoman.core.urls import split_url
 
 
@@ -24,8 +26,20 @@ def test_the_table_is_sound(known: KnownProvider) -> None:
     assert known.auth_header in {"bearer", "x-api-key", "x-goog-api-key"}
     for variable in known.key_variables:
         credential = Credential(variable.lower().replace("_", "-"), "k")
-        expected = Provider(known.name, "environment", known.dialect, known.base_url, credentials=(credential,))
+        expected = Provider(
+            known.name, "environment", known.dialect, known.base_url, credentials=(credential,),
+            models=known_models(known.name), takes_any=True,
+        )  # fmt: skip
         assert find(**{variable: "k"}) == Discovery((expected,), ())
+
+
+@pytest.mark.parametrize("known", PROVIDERS, ids=lambda known: known.name)
+def test_keys_are_shown_as_the_table_says(known: KnownProvider) -> None:
+    """The catalog goes by dialect and host, which comes to the same."""
+    providers = find(**{known.key_variables[0]: "sekret"}).providers
+    (target,) = Catalog(Config(providers=providers), "x").find(f"{known.name}/m")
+    line = "authorization: Bearer sekret" if known.auth_header == "bearer" else f"{known.auth_header}: sekret"
+    assert [text for text in target.head.decode().splitlines() if "sekret" in text] == [line]
 
 
 def test_names_and_variables_are_unique() -> None:
@@ -49,6 +63,7 @@ def test_base_url_is_replaced() -> None:
         GEMINI_API_KEY="a", GOOGLE_API_KEY="b", GEMINI_BASE_URL="http://one", GOOGLE_GEMINI_BASE_URL="http://two"
     )
     assert found.providers[0].base_url == "http://one"
+    assert (found.providers[0].models, found.providers[0].takes_any) == ((), True)  # who knows what is behind it
     assert found.providers[0].credentials == (Credential("gemini-api-key", "a"),)
 
 

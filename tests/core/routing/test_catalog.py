@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +117,70 @@ def test_a_provider_without_a_list_takes_anything_under_its_name() -> None:
     for name in ("local", "local/", "other/m"):
         with pytest.raises(UnknownModel):
             catalog.model(name)
+
+
+def test_any_model_beside_those_listed() -> None:
+    """Under the name and the prefix; what is excluded stays so."""
+    catalog = a_catalog(a_provider("acme", prefix="ac", takes_any=True, excluded_models=("*-mini",)))
+    assert [card.id for card in catalog.models()] == ["one", "ac/one", "two", "ac/two"]
+    for name, upstream_model in (("one", "up-1"), ("ac/one", "up-1"), ("acme/one", "one"), ("ac/x/y", "x/y")):
+        assert [target.upstream_model for target in catalog.find(name)] == [upstream_model]
+    for name in ("new", "ac/new-mini", "acme/NEW-MINI"):
+        with pytest.raises(UnknownModel):
+            catalog.find(name)
+
+
+def test_providers_of_one_name_share_it() -> None:
+    """Entries of a section with different settings: by intent, so it is no collision."""
+    first, second = a_provider("acme"), attrs.evolve(a_provider("acme", keys=2), base_url="https://b.test")
+    catalog = a_catalog(first, second, a_provider("acme", models=(Model("x", "x"),), takes_any=True))
+    assert catalog.collisions == ()
+    assert [t.origin.host for t in catalog.find("one")] == ["api.acme.test", "b.test", "b.test"]
+    assert [t.upstream_model for t in catalog.find("acme/one")] == ["one"]
+    pool = a_catalog(a_provider("acme", models=(Model("big", "big"), Model("bigger", "big"))))
+    assert [(c.name, c.providers) for c in pool.collisions] == [("big", ("acme",))]
+    assert "alias of others (big, bigger)" in pool.collisions[0].message
+    assert a_catalog(first, a_provider("other")).collisions[0].providers == ("acme", "other")
+
+
+def test_who_is_left_out_is_told_why() -> None:
+    """In the error, and to whoever asks."""
+    spoken = attrs.evolve(a_provider("old", models=(Model("d", "d"),)), dialect="morse")
+    asleep = a_provider("asleep", models=(Model("e", "e"),))
+    asleep = attrs.evolve(asleep, credentials=tuple(attrs.evolve(c, disabled=True) for c in asleep.credentials))
+    catalog = a_catalog(spoken, asleep)
+    assert catalog.left_out("d") == (("old", "d", "it speaks morse, which cannot be spoken to providers yet"),)
+    assert catalog.left_out("e") == (("asleep", "e", "all its credentials are disabled"),)
+    assert catalog.left_out("f") == ()
+    with pytest.raises(UnknownModel, match=r"'old' would, but it speaks morse"):
+        catalog.find("d")
+
+
+def test_made_up_names_do_not_fill_the_memory() -> None:
+    """The last ones asked for are remembered."""
+    catalog = a_catalog(a_provider("local", models=()))
+    first = catalog.route("local/0")
+    for n in range(2000):
+        catalog.route(f"local/{n}")
+        assert catalog.route("local/0") is first  # asked for again and again
+    assert len(catalog._open_routes) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("dialect", "url", "line"),
+    [
+        ("claude", "https://api.anthropic.com", "x-api-key: k"),
+        ("claude", "https://claude.example", "authorization: Bearer k"),
+        ("gemini", "https://aiplatform.googleapis.com", "x-goog-api-key: k"),
+        ("gemini", "https://gemini.example", "x-goog-api-key: k"),
+        ("openai_responses", "https://api.openai.com/v1", "authorization: Bearer k"),
+    ],
+)
+def test_how_a_key_is_shown(dialect: str, url: str, line: str) -> None:
+    provider = Provider("p", "x", dialect, url, credentials=(Credential("c", "k"),), model_root="/root")
+    (target,) = a_catalog(provider).find("p/m")
+    assert line in target.head.decode().splitlines()
+    assert target.model_root == "/root"
 
 
 def test_an_unknown_model_is_answered_with_what_comes_near() -> None:
