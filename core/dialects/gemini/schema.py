@@ -73,14 +73,12 @@ class _JsonSchema(Conversion):
         if self.is_spent(depth):
             return {}
         if "$ref" in value:
-            name = self._define(value["$ref"])
-            rest = {key: item for key, item in value.items() if not key.startswith("$")}
+            rest = {key: item for key, item in value.items() if key[:1] != "$" and key != "definitions"}
+            name = None if {"anyOf", "oneOf"} & rest.keys() else self._define(value["$ref"])
             if name is None:
                 self.lose("$ref")
             elif not rest:
                 return {"$ref": f"#/$defs/{name}"}
-            elif "anyOf" in rest or "oneOf" in rest:
-                self.lose("$ref")
             else:
                 rest["anyOf"] = [{"$ref": value["$ref"]}]
             value = rest

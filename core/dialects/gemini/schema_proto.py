@@ -54,7 +54,7 @@ class _Proto(Conversion):
         self._parse_tuple(node)
         types = types_of(node.get("type"))
         is_nullable = node.pop("nullable", None) is True or (len(types) > 1 and "null" in types)
-        if is_nullable:
+        if is_nullable and len(types) > 1:
             types = [kind for kind in types if kind != "null"]
         branches = node.pop("anyOf", None)
         if isinstance(branches, list) and branches:
@@ -99,22 +99,15 @@ class _Proto(Conversion):
         self, node: dict[str, Any], branches: list[Any], depth: int, stack: frozenset[str], *, is_nullable: bool
     ) -> dict[str, Any]:
         """A choice. Nothing may stand beside ``anyOf``, so what does goes into each branch."""
-        rest = [
-            branch
-            for branch in branches
-            if not (isinstance(branch, Mapping) and branch.get("type") in ("null", "NULL"))
-        ]
-        is_nullable = is_nullable or len(rest) < len(branches)
-        if not rest:
+        joined = [{**node, "allOf": [branch]} if node else branch for branch in branches]
+        every = [self.node(branch, depth + 1, stack) for branch in joined]
+        out = [branch for branch in every if branch.get("type") != "NULL"]
+        if not out:
             return {"type": "NULL"}
-        joined = [{**node, "allOf": [branch]} if node else branch for branch in rest]
-        if len(rest) == 1 and isinstance(joined[0], Mapping):
-            return self.node({**joined[0], "nullable": True} if is_nullable else joined[0], depth + 1, stack)
-        out = [self.node(branch, depth + 1, stack) for branch in joined]
-        for branch in out if is_nullable else ():
-            for inner in branch.get("anyOf", [branch]):
-                inner["nullable"] = True
-        return {"anyOf": out}
+        if is_nullable or len(out) < len(every):
+            for branch in out:
+                _allow_null(branch)
+        return out[0] if len(out) == 1 else {"anyOf": out}
 
     def _typed(self, node: Mapping[str, Any], kind: str, depth: int, stack: frozenset[str]) -> dict[str, Any]:
         out: dict[str, Any] = {"type": kind.upper()}
@@ -163,6 +156,13 @@ class _Proto(Conversion):
                 return (word in _OF_TYPE[kind] and names_of(value)) or None
             case _:
                 return whole_of(value) if word in _OF_TYPE[kind] else None
+
+
+def _allow_null(node: dict[str, Any]) -> None:
+    for branch in node.get("anyOf", ()):
+        _allow_null(branch)
+    if "anyOf" not in node:
+        node["nullable"] = True
 
 
 def to_proto(schema: Mapping[str, Any], *, is_object: bool = False) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -84,7 +84,7 @@ class Conversion:
         while isinstance(node, Mapping) and "$ref" in node:
             ref = node["$ref"]
             target = self.find(ref)
-            if ref in stack or not isinstance(target, Mapping) or self.is_spent(0):
+            if not isinstance(target, Mapping) or ref in stack or self.is_spent(0):
                 return None, stack
             stack |= {ref}
             node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
@@ -212,7 +212,8 @@ def tell(out: dict[str, Any], word: str, value: object) -> None:
 def types_of(value: object) -> list[str]:
     """The types a node allows, in lower case."""
     found = value if isinstance(value, list) else [value]
-    return [kind.lower() for kind in found if isinstance(kind, str) and kind.lower() in _TYPES]
+    lower = (kind.lower() for kind in found if isinstance(kind, str))
+    return list(dict.fromkeys(kind for kind in lower if kind in _TYPES))
 
 
 def whole_of(value: object) -> int | None:

@@ -1,0 +1,1 @@
+"""Tests of Code Assist's envelope."""
