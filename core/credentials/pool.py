@@ -26,6 +26,7 @@ _MOST_CHANGES: Final = 1000
 _LATENCY_WEIGHT: Final = 0.2  # of the newest answer in the moving average
 _SPARED: Final = frozenset({Kind.FAILED, Kind.NOT_FOUND})  # does not send the last who could answer to rest
 _REMEMBERED: Final = frozenset({Kind.MODEL_UNSUPPORTED})  # even where cooling is disabled: asking again is of no use
+_LIMITED: Final = frozenset({CredentialState.COOLING, CredentialState.EXHAUSTED})
 _FAILURES: Final = frozenset({
     CredentialInput.RATE_LIMITED, CredentialInput.QUOTA_SPENT, CredentialInput.REFUSED, CredentialInput.FAILED,
 })  # fmt: skip
@@ -255,7 +256,9 @@ class Pool:
             self._ask_renewal(member, now)
         else:
             standing = self._standing(member, about)
-            until, told = wait_for(outcome, standing.level, self.times, now)
+            # Several requests that hit one limit together are one failure: the wait is not doubled for each.
+            level = standing.level - (standing.state in _LIMITED and standing.level > 0)
+            until, told = wait_for(outcome, level, self.times, now)
             resets_at = outcome.retry_at or 0.0
             self._pause(member, about, received, until, outcome.detail, now, told=told, resets_at=resets_at)
         # The other half learnt nothing, should this have been its probe.

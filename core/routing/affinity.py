@@ -19,12 +19,12 @@ _MOST: Final = 100_000
 
 
 class _Body(msgspec.Struct, gc=False):
-    session_id: msgspec.Raw | None = None
-    session_id_in_camel_case: msgspec.Raw | None = msgspec.field(default=None, name="sessionId")
-    prompt_cache_key: msgspec.Raw | None = None
-    conversation: msgspec.Raw | None = None
-    conversation_id: msgspec.Raw | None = None
-    metadata: msgspec.Raw | None = None
+    session_id: msgspec.Raw = msgspec.Raw(b"")
+    session_id_in_camel_case: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="sessionId")
+    prompt_cache_key: msgspec.Raw = msgspec.Raw(b"")
+    conversation: msgspec.Raw = msgspec.Raw(b"")
+    conversation_id: msgspec.Raw = msgspec.Raw(b"")
+    metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Beginning(msgspec.Struct, gc=False):
@@ -90,9 +90,7 @@ def _usable(value: object) -> str | None:
     return text if text and text.isprintable() else None
 
 
-def _value(raw: msgspec.Raw | None) -> object:
-    if raw is None:
-        return None
+def _value(raw: msgspec.Raw) -> object:
     try:
         return _ANY.decode(raw)
     except msgspec.DecodeError:

@@ -14,7 +14,7 @@ import attrs
 
 from dragoman.core.config import ClientKey, Config
 from dragoman.core.credentials.credential import CredentialState
-from dragoman.core.credentials.lane import Lane, Offer, Seat
+from dragoman.core.credentials.lane import Lane, Offer, Seat, blocked_until
 from dragoman.core.credentials.outcome import Kind, Outcome
 from dragoman.core.credentials.pool import Lease, Pool
 from dragoman.core.errors import MisuseError
@@ -214,7 +214,7 @@ class Plan:
         return self._choose(self._legs[min(self._leg, len(self._legs) - 1)], now, seat)
 
     def _next_round(self, now: float) -> Wait | GiveUp:
-        retry_at = min(leg.lane.next_at() for leg in self._legs)
+        retry_at = self._next_at(now)
         known = retry_at if retry_at < math.inf else None
         if self._attempts == 0:
             return self._wait_for_anybody(retry_at, now)
@@ -229,14 +229,19 @@ class Plan:
         self._begin_round()
         return Wait(until, reason)
 
+    def _next_at(self, now: float) -> float:
+        """When the next round may find somebody: of those who were asked, and of those the lanes know to be blocked."""
+        retry_at = min(leg.lane.next_at() for leg in self._legs)
+        for leg in self._legs:
+            for offer in self._tried:
+                seat = leg.lane.seat_of(offer)
+                if seat is not None:
+                    retry_at = min(retry_at, blocked_until(seat, now))
+        return retry_at
+
     def _between_rounds(self, retry_at: float, now: float) -> tuple[float | None, str]:
-        tried_and_well = any(
-            seat is not None and not self._pool.why_not(seat, now)
-            for offer in self._tried
-            for leg in self._legs
-            for seat in (leg.lane.seat_of(offer),)
-        )
-        if tried_and_well or retry_at <= now:
+        limit = self._config.max_retry_credentials
+        if retry_at <= now or (limit and self._in_round >= limit):  # some were not looked at
             until = now + self._breath * (1 + self._draw())
             self._breath = min(2 * self._breath, _LONGEST_BREATH)
             return until, "a breath before the next round"

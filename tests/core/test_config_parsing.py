@@ -1,5 +1,6 @@
 """A configuration is read whole, or refused with all its mistakes."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -8,11 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core import config_keys, config_parsing, config_providers, config_sections
-from dragoman.core.config import ClientKey, Config, Credential, Limits, Model, Provider, ServerTLS, Timeouts
+from dragoman.core import config_keys, config_parsing, config_providers, config_routing, config_sections
+from dragoman.core.access import ClientKeys
+from dragoman.core.config import (
+    ChannelAlias,
+    ClientKey,
+    Config,
+    Cooldowns,
+    Credential,
+    Limits,
+    Mapped,
+    MitigationRule,
+    Model,
+    Provider,
+    QuotaRule,
+    Routing,
+    ServerTLS,
+    Timeouts,
+)
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure, parse_config
-from dragoman.core.errors import ConfigError
+from dragoman.core.errors import AccessDenied, ConfigError
 
 OURS = config_parsing._TOP
 COMPATIBILITY = {"name": "lab", "base-url": "https://lab.example/v1"}
@@ -29,6 +46,11 @@ KEYS = st.sampled_from(
             *config_sections._ENTRY,
             *config_parsing._TIMEOUTS,
             *config_parsing._LIMITS,
+            *config_providers._API_KEY_ENTRY,
+            *config_parsing._CLIENT_KEY,
+            *config_routing.COOLDOWNS,
+            *config_routing.QUOTA_EXCEEDED,
+            "window", "kind", "requests", "model", "fallback", "from", "to", "regex", "model-mappings", "alias", "strategy", "expires",
             "enable", "cert", "key", "origins", "api-key", "cloak", "identity-confuse",
         }
     )
@@ -491,3 +513,124 @@ def test_exposure(config: Config, refusal: str | None) -> None:
 def test_notices_are_mistakes_that_stop_nobody() -> None:
     """They have a path, too."""
     assert Notice(("a", 0, "b"), "").dotted() == "a[0].b"
+
+
+ROUTING = {
+    "routing": {"strategy": "least-busy", "session-affinity": "yes", "session-affinity-ttl": "30m"},
+    "force-model-prefix": True,
+    "max-retry-credentials": 3,
+    "max-retry-interval": "30",
+    "disable-cooling": True,
+    "save-cooldown-status": True,
+    "transient-error-cooldown-seconds": -1,
+    "cooldowns": {"unauthorized": "10m", "longest-told": "2h"},
+    "quota-exceeded": {"switch-project": False, "switch-preview-model": True, "preview-models": {"a": "b", "c": None}},
+    "fallbacks": {"m": ["n", "o"], "p": None},
+    "mitigations": [{"model": "spark", "fallback": "codex", "error-ratio": "5%", "window": "10m", "minimum-sample": 5}],
+    "oauth-model-alias": {"codex": [{"name": "g", "alias": "five", "fork": True}, {"name": "same", "alias": "same"}]},
+    "ampcode": {"model-mappings": [{"from": "x", "to": "y"}, {"from": "(a)b", "to": r"\1", "regex": True}]},
+}
+
+
+def test_routing_arrives() -> None:
+    """Every key that says who is chosen."""
+    config, notices = read(ROUTING)
+    assert notices == []
+    assert config == Config(
+        routing=Routing("least-busy", True, 1800.0),
+        force_model_prefix=True,
+        max_retry_credentials=3,
+        max_retry_interval=30.0,
+        disable_cooling=True,
+        save_cooldown_status=True,
+        cooldowns=Cooldowns(unauthorized=600.0, longest_told=7200.0, transient=-1.0),
+        switch_project=False,
+        switch_preview_model=True,
+        preview_models=(("a", "b"),),
+        fallbacks=(("m", ("n", "o")), ("p", ())),
+        mitigations=(MitigationRule("spark", "codex", 0.05, 600.0, 5),),
+        channel_aliases=(ChannelAlias("codex", "g", "five", True),),
+        model_mappings=(Mapped("x", "y"), Mapped("(a)b", r"\1", True)),
+    )
+    assert read({"transient-error-cooldown-seconds": 0})[0].cooldowns == Cooldowns()
+    assert read({"max-retry-interval": -1})[0].max_retry_interval == 0.0
+
+
+def test_a_provider_and_its_credentials() -> None:
+    """Each may say its own."""
+    quotas = [{"window": "5h", "requests": 100}, {"window": "7d", "kind": "sliding", "tokens": "5000"}]
+    found, notices = provider(
+        priority=5, weight=0, max_concurrency=9, disable_cooling=True, request_retry=2, quotas=quotas, excluded_models=["*-OLD"],
+        api_key_entries=[
+            {"api-key": "a", "name": "anna", "priority": -1, "weight": 3, "max-concurrency": 2, "disable-cooling": False,
+             "request-retry": 0, "quotas": quotas[:1], "disabled": True},
+            {"api-key": "b", "request-retry": -1},
+        ],
+    )  # fmt: skip
+    five, seven = QuotaRule(18_000.0, "fixed", 100), QuotaRule(604_800.0, "sliding", None, 5000)
+    assert notices == []
+    assert found == Provider(
+        "lab", "openai-compatibility", "openai_chat", "https://lab.example/v1",
+        credentials=(
+            Credential("anna", "a", None, -1, 3, 2, False, 0, (five,), True),
+            Credential("key-2", "b"),
+        ),
+        priority=5, weight=0, max_concurrency=9, disable_cooling=True, request_retry=2, quotas=(five, seven), excluded_models=("*-old",),
+    )  # fmt: skip
+
+
+def test_client_keys_with_limits() -> None:
+    """A plain list keeps working; a hash will do in place of the key."""
+    digest = hashlib.sha256(b"secret").hexdigest()
+    entry = {
+        "name": "ci", "key-hash": digest.upper(), "models": ["*-mini"], "prefixes": ["lab/"], "requests-per-minute": 60,
+        "tokens-per-minute": "1000", "tokens-per-day": 5, "expires": "1970-01-02",
+    }  # fmt: skip
+    config, _ = read({"api-keys": ["plain", entry, {"key": "k", "expires": "1970-01-01T01:00:00+01:00"}]})
+    assert config.api_keys == (
+        ClientKey("plain", "key-1"),
+        ClientKey("", "ci", digest, ("*-mini",), ("lab",), 60, 1000, 5, 172_800.0),
+        ClientKey("k", "key-3", expires=0.0),
+    )
+    keys = ClientKeys(config.api_keys)
+    assert keys.check({b"x-api-key": b"secret"}, "").label == "ci"
+    with pytest.raises(AccessDenied):
+        keys.check({b"x-api-key": digest.encode()}, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"routing": {"strategy": "fastest"}}, r"routing\.strategy: expected one of round-robin"),
+        ({"routing": {"startegy": 1}}, r"routing\.startegy: unknown key 'startegy'; did you mean 'strategy'"),
+        ({"cooldowns": {"unauthorized": 0}}, r"cooldowns\.unauthorized: expected seconds"),
+        ({"mitigations": [{"model": "m"}]}, r"mitigations\[0\]: a mitigation needs `model`"),
+        ({"mitigations": [{"model": "m", "fallback": "n"}] * 2}, r"mitigations\[1\]: another item is about 'm' already"),
+        ({"mitigations": [{"model": "m", "fallback": "n", "error-ratio": 5}]}, r"mitigations\[0\]\.error-ratio: expected a share like"),
+        ({"mitigations": [{"model": "m", "fallback": "n", "error-ratio": "x%"}]}, r"mitigations\[0\]\.error-ratio: expected a share"),
+        ({"ampcode": {"model-mappings": [{"from": "a"}]}}, r"ampcode\.model-mappings\[0\]: a mapping needs `from`"),
+        ({"amp-code": {"model-mappings": [{"from": "(", "to": "a", "regex": True}]}}, r".*from: not a usable regular expression"),
+        ({"ampcode": {"model-mappings": [{"from": "a", "to": "\\1", "regex": True}]}}, r".*from: not a usable .*invalid group"),
+        ({"oauth-model-alias": {"codex": [{"name": "a"}]}}, r"oauth-model-alias\.codex\[0\]: an alias needs `name`"),
+        ({"oauth-model-alias": {"codex": [{"name": "a", "alias": "x"}, {"name": "b", "alias": "X"}]}}, r".*\[1\]: the alias 'X' is taken"),
+        ({"api-keys": [{"key-hash": "abc"}]}, r"api-keys\[0\]\.key-hash: expected the SHA-256 of the key"),
+        ({"api-keys": [{"key": "a", "key-hash": "0" * 64}]}, r"api-keys\[0\]: give `key` or `key-hash`, not both"),
+        ({"api-keys": [{"key": "a", "expires": "soon"}]}, r"api-keys\[0\]\.expires: expected a date like"),
+        ({"api-keys": [{"key": "a", "requests-per-minute": 0}]}, r"api-keys\[0\]\.requests-per-minute: expected a whole number from 1"),
+        ({"api-keys": ["a", {"name": "b", "key-hash": hashlib.sha256(b"a").hexdigest()}]}, r"api-keys\[1\]: the same key as item 0"),
+        ({"openai-compatibility": [{**COMPATIBILITY, "quotas": [{"requests": 5}]}]}, r".*quotas\[0\]: `window` is missing"),
+        ({"openai-compatibility": [{**COMPATIBILITY, "quotas": [{"window": "5h"}]}]}, r".*quotas\[0\]: an allowance without `requests`"),
+        ({"openai-compatibility": [{**COMPATIBILITY, "api-key-entries": [{"api-key": "a", "name": "x"}, {"api-key": "b", "name": "x"}]}]},
+         r".*api-key-entries\[1\]: the name 'x' is taken by another item"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_routing(data: dict[str, object], expected: str) -> None:
+    """Each with its place."""
+    assert re.match(expected, mistakes(data)[0])
+
+
+def test_notices_in_routing() -> None:
+    """What is known and not done."""
+    _, notices = read({"quota-exceeded": {"antigravity-credits": True}, "ampcode": {"upstream-url": "https://x"}})
+    assert len(notices) == 2
+    assert all("is not implemented yet" in notice for notice in notices)
