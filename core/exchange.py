@@ -33,7 +33,7 @@ from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamEr
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.journal import Attempt, Journal
-from dragoman.core.lanes import Ask, Flow, Lane, Reply, choose_lane
+from dragoman.core.lanes import Ask, Estimating, Flow, Lane, Reply, choose_lane
 from dragoman.core.passthrough import answer_fields, forwarded_fields
 from dragoman.core.request_text import peek_body, peek_request
 from dragoman.core.routing.catalog import Target
@@ -266,6 +266,12 @@ class Exchange:
                         self._refusal = error
                         plan.report(broken(Kind.UNREACHABLE, "the request cannot be said in its dialect"), now)
                         continue
+                    if isinstance(self._lane, Estimating):
+                        plan.report(broken(Kind.ABANDONED, "it cannot count: estimated here"), now)
+                        reply = self._lane.reply
+                        self._out.whole(reply.status, reply.fields, reply.body, now, effects)
+                        self._end(now)
+                        return
                     self._open(now, effects, fresh=False)
                     return
                 case Wait() if self._refusal is None or self._attempts:
@@ -433,6 +439,11 @@ class Exchange:
         else:
             reply = lane.error(head, body, now)
             outcome = self._judge(head.status, head.fields, body, now)
+            if reply.status < 300:  # the provider cannot, but the gateway can
+                self._note_attempt("status", f"answered {head.status}", head.status, outcome, now)
+                self._out.whole(reply.status, reply.fields, reply.body, now, effects)
+                self._end(now)
+                return
         self._fail_with(reply, outcome, now, effects)
 
     def _judge(self, status: int, fields: Sequence[Field], body: bytes, now: float) -> Outcome:

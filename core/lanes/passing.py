@@ -1,0 +1,123 @@
+"""Equal dialects: bytes stay bytes, and are listened to on their way."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dragoman.core.chat.fault import Fault
+from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.request import Thinking
+from dragoman.core.chat.stream import StreamFailed
+from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.dialects import DIALECTS
+from dragoman.core.endpoints import Operation
+from dragoman.core.errors import BadAnswer, ClientError
+from dragoman.core.http_heads import Field, ResponseHead
+from dragoman.core.lanes.flow import TranslatedFlow
+from dragoman.core.lanes.lane import EVENTS, Ask, Flow, Reply, is_events, path_to
+from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, read_usage
+from dragoman.core.routing.catalog import Target
+from dragoman.core.translate import StreamTranslator
+
+_DONE_LENGTH: Final = len(b"data: [DONE]\n\n")
+
+
+class Passing:
+    """Equal dialects."""
+
+    losses: Sequence[Loss] = ()
+
+    def __init__(self, ask: Ask, target: Target) -> None:
+        self._dialect = target.dialect
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = path_to(target, ask)
+        named = not ask.endpoint.model  # in the body, not in the path
+        self.body = (
+            build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=False) if named else ask.body
+        )
+
+    def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
+        """The answer as it is."""
+        try:
+            usage = DIALECTS[self._dialect].parse_answer(body)[0].usage
+        except BadAnswer:  # it passes all the same: the client may read what we cannot
+            usage = None
+        return Reply(head.status, answer_fields(head), body, usage)
+
+    def error(self, head: ResponseHead, body: bytes, now: float) -> Reply:
+        """The error as it is: clients match its wording."""
+        return Reply(head.status, answer_fields(head), body)
+
+    def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
+        """The stream as it is."""
+        return (answer_fields(head), self._flow()) if is_events(head) else None
+
+    def early_flow(self, now: float) -> tuple[list[Field], Flow]:
+        """The stream as it will be."""
+        return [EVENTS], self._flow()
+
+    def _flow(self) -> Flow:
+        return TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
+
+
+class OpenAIPassing(Passing):
+    """OpenAI Chat, legacy completions and embeddings: usage is asked for where the client did not, and hidden from it."""
+
+    def __init__(self, ask: Ask, target: Target) -> None:
+        asked = ask.peek.stream_options.include_usage if ask.peek.stream_options else False
+        self._hides_usage = bool(ask.peek.stream) and ask.endpoint.operation is not Operation.EMBEDDINGS and not asked
+        self._dialect = "openai_chat"
+        self.asked = self.applied = _thinking_of(ask) if ask.is_watched else None
+        self.path = path_to(target, ask)
+        self.body = build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=self._hides_usage)
+
+    def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
+        """The answer as it is."""
+        return Reply(head.status, answer_fields(head), body, read_usage(body))
+
+    def _flow(self) -> Flow:
+        return RelayedFlow(self._hides_usage)
+
+
+class RelayedFlow:
+    """A stream of OpenAI Chat that passes."""
+
+    losses: Sequence[Loss] = ()
+
+    def __init__(self, hides_usage: bool) -> None:
+        self._relay = StreamRelay(hide_usage=hides_usage)
+        self._has_passed = False
+        self.fault: Fault | None = None
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted tokens, as far as they were said."""
+        return self._relay.usage
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece, return the whole events that may go on."""
+        out = self._relay.feed(data)
+        self._has_passed = self._has_passed or bool(out)
+        if self._relay.has_failed and self.fault is None:
+            deltas = DIALECTS["openai_chat"].reader().feed(out)
+            if deltas and isinstance(deltas[-1], StreamFailed):
+                self.fault = deltas[-1].fault
+        return out
+
+    def end(self) -> bytes:
+        """What was held back, and the end it may have forgotten; a stream that said nothing at all is not given one."""
+        rest = self._relay.end()
+        return rest if self._has_passed or self._relay.is_terminated or len(rest) > _DONE_LENGTH else b""
+
+    def fail(self, fault: Fault) -> bytes:
+        """End it with an error event, and the stream's own end, for those who wait for it."""
+        return b"data: %b\n\ndata: [DONE]\n\n" % DIALECTS["openai_chat"].build_error(fault)[1]
+
+
+def _thinking_of(ask: Ask) -> Thinking | None:
+    """What reasoning a request that passes asks for; None: none, or it is no request we can read."""
+    if ask.endpoint.operation is not Operation.CHAT:
+        return None
+    try:
+        return DIALECTS[ask.endpoint.dialect].parse_request(ask.body, model=ask.peek.model)[0].thinking
+    except ClientError:
+        return None
