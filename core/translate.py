@@ -52,17 +52,18 @@ class TranslatedRequest:
     Attributes:
         body: What to send.
         losses: What did not arrive as it was; empty between equal dialects.
-        request: What the client asked, in the hub's words, its model's name as in the body; needed to translate the answer.
-        asked: The reasoning asked for, suffix included; None: nothing was said.
-        applied: The reasoning that was written; between equal dialects the same.
+        request: What the client asked, in the hub's words, its model's name as in the body; needed to translate the answer. None
+            between equal dialects, where nobody needs it: `Dialect.parse_request` says it if somebody does.
+        asked: The reasoning asked for, suffix included; None: nothing was said, or the dialects are equal.
+        applied: The reasoning that was written.
 
     """
 
     body: bytes
-    losses: tuple[Loss, ...]
-    request: ChatRequest
-    asked: Thinking | None
-    applied: Thinking | None
+    losses: tuple[Loss, ...] = ()
+    request: ChatRequest | None = None
+    asked: Thinking | None = None
+    applied: Thinking | None = None
 
 
 def translate_request(
@@ -91,15 +92,15 @@ def translate_request(
         stream: Whether the client's path asks for a stream, for dialects that say it there.
 
     Raises:
-        BadRequest: The body is no request of the source dialect.
+        BadRequest: The body is no request of the source dialect (between equal dialects: no JSON object; the rest is the
+            provider's to judge).
         Untranslatable: The target cannot say something that must not be left out; with `is_strict`, anything.
 
     """
     reader, writer = DIALECTS[source], DIALECTS[target]
-    request, losses = reader.parse_request(body, model=path_model, stream=stream)
     if source == target and suffix is None:
-        same = body if model is None else replace_model(body, model)
-        return TranslatedRequest(same, (), request, request.thinking, request.thinking)
+        return TranslatedRequest(replace_model(body, model))
+    request, losses = reader.parse_request(body, model=path_model, stream=stream)
     name = model or to.model or request.model
     facts = to.facts if to.facts.known else facts_of(name, to.provider)
     asked = override(request.thinking, suffix)
@@ -121,10 +122,10 @@ class _Named(msgspec.Struct):
     model: msgspec.Raw = msgspec.Raw(b"")
 
 
-def replace_model(body: bytes, model: str) -> bytes:
+def replace_model(body: bytes, model: str | None) -> bytes:
     """Write another model's name into a body and leave every other byte as it is.
 
-    A body without a name (dialects that say it in the path) is returned as it is.
+    A body without a name (dialects that say it in the path) is returned as it is, and so is every body when `model` is None.
 
     Raises:
         BadRequest: The body is no JSON object.
@@ -138,8 +139,8 @@ def replace_model(body: bytes, model: str) -> bytes:
         RecursionError,
     ):  # no JSON, or JSON that only the standard library reads
         whole = request_object(body)
-        return dumps({**whole, "model": model}) if "model" in whole else body
-    if not raw:
+        return dumps({**whole, "model": model}) if "model" in whole and model is not None else body
+    if not raw or model is None:
         return body
     places = list(re.finditer(rb'"model"\s*:\s*(?=' + re.escape(raw) + rb")", body))
     if len(places) == 1:
@@ -327,7 +328,7 @@ class StreamTranslator:
         if deltas and isinstance(deltas[-1], StreamFailed):
             self.fault = deltas[-1].fault
             return self._writer.write(deltas[-1:]) if self.has_begun else b""
-        if not self.has_begun and self.fault is not None:
+        if self.fault is not None and not self.has_begun:
             return b""
         self.has_begun = True
         return self._whole.rest()

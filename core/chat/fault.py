@@ -7,7 +7,7 @@ any dialect (`Dialect.build_error`). Refusals for limits are daily business and 
 import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import attrs
@@ -92,6 +92,7 @@ def kind_of_status(status: int) -> FaultKind:
             return "bad_request" if 400 <= status < 500 else "internal"
 
 
+_HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
 _IN_WORDS = re.compile(
     r"(?:try again in|retry in|reset after) ((?:\d+(?:\.\d+)?(?:ms|h|m|s)){1,4})", re.ASCII | re.IGNORECASE
@@ -136,9 +137,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         if math.isfinite(seconds):
             return max(0.0, seconds)
     try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now)
-    except (ValueError, OverflowError):
+        date = datetime.strptime(headers.get("retry-after", "").strip(), _HTTP_DATE).replace(tzinfo=UTC)
+    except ValueError:
         return None
+    return max(0.0, date.timestamp() - now)
 
 
 def retry_in_words(message: str) -> float | None:

@@ -57,7 +57,8 @@ class Losses:
     def __init__(self, messages: Iterable[_Message] = ()) -> None:
         self.found: list[Loss] = []
         self._at: dict[object, str] = {}
-        for m, message in enumerate(messages):
+        self._kept = tuple(messages)  # or an identity could be somebody else's by and by
+        for m, message in enumerate(self._kept):
             for n, block in enumerate(message.content):
                 path = f"messages[{m}].content[{n}]"
                 self._at[id(block)] = path
@@ -99,8 +100,9 @@ class Extras:
 
 def extras_of(dialect: str, node: Mapping[str, Any], known: frozenset[str]) -> Extras | None:
     """Keep the fields of `node` that are not `known`; None when there are none."""
-    rest = {key: value for key, value in node.items() if key not in known}
-    return Extras(dialect, rest) if rest else None
+    if node.keys() <= known:
+        return None
+    return Extras(dialect, {key: value for key, value in node.items() if key not in known})
 
 
 def fields_for(dialect: str, extras: Extras | None) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ True
 """
 
 import base64
-import binascii
 
 import attrs
 
@@ -55,7 +54,7 @@ def unwrap(text: str) -> Signature | None:
     if text.startswith(_MARK_BASE64):
         try:
             text = base64.b64decode(text, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return None
     if not text.startswith(_MARK):
         return None

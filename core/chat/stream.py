@@ -256,9 +256,9 @@ def _add_to(building: _Building, delta: ChoiceDelta) -> None:
         case WholeBlock(block):
             building.end()
             building.blocks.append(block)
-        case Finished(finish):
+        case _:  # Finished
             building.end()
-            building.finish = finish
+            building.finish = delta.finish
 
 
 def _more(building: _Building, kind: type, text: str, start: ReasoningDelta | None = None) -> None:

@@ -61,7 +61,10 @@ def paired(messages: Iterable[Message]) -> tuple[list[Message], list[Loss]]:
             out += [Message("user", tuple(first)), *held]
             held = []
             message = attrs.evolve(message, content=tuple(rest))
-        pending = [block for block in message.content if isinstance(block, ToolCall)]
+        if message.role == "assistant":
+            pending = [block for block in message.content if isinstance(block, ToolCall)]
+        else:
+            pending = []
         out.append(message)
     if pending:
         first, _ = _settle(pending, [], Message("user", ()), losses)

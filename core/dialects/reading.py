@@ -77,10 +77,9 @@ def objects(node: Mapping[str, Any], key: str, path: str = "") -> list[tuple[dic
     value = node.get(key)
     if value is None:
         return []
-    return [
-        (an_object(item, f"{path}{key}[{n}]"), f"{path}{key}[{n}]")
-        for n, item in enumerate(an_array(value, path + key))
-    ]
+    items = an_array(value, path + key)
+    paths = [f"{path}{key}[{n}]" for n in range(len(items))]
+    return [(an_object(item, at), at) for item, at in zip(items, paths, strict=True)]
 
 
 def optional_object(node: Mapping[str, Any], key: str, path: str = "") -> dict[str, Any] | None:
@@ -204,4 +203,8 @@ def error_message(error: Mapping[str, Any], body: bytes, status: int) -> str:
     plain = body[:200].decode("utf-8", "replace").strip()
     if plain and not plain.startswith(("<", "{", "[")):
         return plain
-    return f"the provider answered with status {status} and no message"
+    return (
+        f"the provider answered with status {status} and no message"
+        if status
+        else "the provider failed and said no more"
+    )

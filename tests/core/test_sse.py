@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dragoman.core.errors import BadStream
-from dragoman.core.sse import EventReader, ServerSentEvent, write_comment, write_event
+from dragoman.core.sse import EventReader, ServerSentEvent, WholeEvents, write_comment, write_event
 from tests.strategies import cuts_of
 
 FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"unknown"])
@@ -63,6 +63,37 @@ def test_events_come_as_soon_as_they_are_complete() -> None:
     assert reader.feed(b"\ndata: b\n\n") == [ServerSentEvent(b"b")]
     assert reader.feed(b"") == []
     assert reader.close() == []
+
+
+def test_the_rarer_fields() -> None:
+    event = b"id: 7\nid: a\0b\nretry: 10\nretry: soon\nevent: x\ndata\ndata: y\n\n"
+    assert EventReader().feed(event) == [ServerSentEvent(b"\ny", b"x", b"7", 10)]
+
+
+@given(st.data())
+def test_only_whole_events_pass(data: st.DataObject) -> None:
+    end = data.draw(st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r"]))
+    stream = b"".join(b"data: %d%b" % (n, end) for n in range(data.draw(st.integers(1, 4)))) + b"data: rest"
+    whole, out = WholeEvents(), b""
+    for piece in data.draw(cuts_of(stream)):
+        out += whole.feed(piece, passes=True)
+        assert not out or out.endswith((b"\n\n", b"\r\r", b"\n\r\n"))
+    assert stream.startswith(out)
+    assert out + whole.rest() == stream
+    assert len(out) >= len(stream) - len(b"data: 0\r\n\r\ndata: rest")
+
+
+def test_nothing_passes_before_it_may() -> None:
+    whole = WholeEvents()
+    assert whole.feed(b"data: a\n\n", passes=False) == b""
+    assert whole.feed(b"data: b\n\nda", passes=True) == b"data: a\n\ndata: b\n\n"
+    assert whole.rest() == b"da"
+
+
+def test_an_array_is_no_stream_of_events() -> None:
+    whole = WholeEvents()
+    assert whole.feed(b"[{}", passes=True) == b"[{}"
+    assert whole.feed(b",{}", passes=True) == b",{}"
 
 
 def test_half_a_bom_is_not_one() -> None:

@@ -154,6 +154,7 @@ def test_what_was_asked_arrives(source: str, target: str, data: st.DataObject) -
     done = translate_request(body, source, target, path_model="a-model")
     check_request(target, done.body)
     got, _ = DIALECTS[target].parse_request(done.body, model="a-model")
+    assert done.request is not None
     assert _calls(got) == _calls(done.request)
     assert _results(got) == _results(done.request)
     everything = _everything(got)
@@ -258,11 +259,17 @@ def test_names_and_kinds_of_tools_come_back(source: str, target: str) -> None:
     asked = ChatRequest(
         "m",
         (Message("user", (Text("go"),)),),
-        tools=(FunctionTool("a.b"), FunctionTool("a:b"), CustomTool("sql"), FunctionTool("send", namespace="mail")),
+        tools=(
+            FunctionTool("a.b"),
+            FunctionTool("a:b"),
+            CustomTool("sql"),
+            FunctionTool("send", namespace="mail"),
+            FunctionTool("plain"),
+        ),
     )
     body, _ = upstream.build_request(asked, ANYBODY)
     sent, _ = upstream.parse_request(body, model="m")
-    assert len({(t.namespace, t.name) for t in sent.tools if isinstance(t, FunctionTool | CustomTool)}) == 4
+    assert len({(t.namespace, t.name) for t in sent.tools if isinstance(t, FunctionTool | CustomTool)}) == 5
     calls = []
     for n, tool in enumerate(sent.tools):
         assert isinstance(tool, FunctionTool | CustomTool)
@@ -279,6 +286,7 @@ def test_names_and_kinds_of_tools_come_back(source: str, target: str) -> None:
         names = [(block.namespace, block.name) for block in found.blocks if isinstance(block, ToolCall)]
         assert names[:2] == [(None, "a.b"), (None, "a:b")]
         assert names[3] in ((None, "send"), ("mail", "send"))
+        assert names[4] == (None, "plain")
         free = [block for block in found.blocks if isinstance(block, ToolCall)][2]
         assert free.arguments in ("select 1", '{"input":"select 1"}')
         assert free.kind == "custom" or not client.has_custom_tools
@@ -314,6 +322,7 @@ def test_json_that_few_can_read_is_renamed_too() -> None:
 
 def test_a_body_without_a_model_stays() -> None:
     assert replace_model(b'{"contents": []}', "b") == b'{"contents": []}'
+    assert replace_model(b'{"model": "a"}', None) == b'{"model": "a"}'
     with pytest.raises(BadRequest):
         replace_model(b"[]", "b")
 
@@ -338,6 +347,7 @@ def test_a_suffix_overrides_the_body_even_between_equal_dialects() -> None:
     assert json.loads(done.body)["reasoning_effort"] == "high"
     assert json.loads(done.body)["unknown"] == 1
     assert done.asked == done.applied == Thinking("level", level="high", show="auto")
+    assert translate_request(body, "openai_chat", "openai_chat").body == body
 
 
 def test_thinking_is_fitted_to_the_model() -> None:
@@ -351,6 +361,52 @@ def test_thinking_is_fitted_to_the_model() -> None:
 def test_a_target_with_facts_needs_no_table() -> None:
     done = translate_request(chat(), "openai_chat", "claude", to=Target(model="mine"))
     assert json.loads(done.body)["model"] == "mine"
+
+
+def test_free_text_of_nothing_comes_back_as_nothing() -> None:
+    asked = ChatRequest("m", (Message("user", (Text("go"),)),), tools=(CustomTool("sql"),))
+    answer = attrs.evolve(ANSWER, choices=(Choice((ToolCall("c", "sql", '{"input":""}'),), Finish("tool")),))
+    translator = StreamTranslator("claude", "openai_chat", request=asked)
+    out = translator.feed(stream_of(answer, "claude")) + translator.close()
+    assert fold(read_all(DIALECTS["openai_chat"].reader(), [out])).blocks == (ToolCall("c", "sql", "", "custom"),)
+
+
+def test_extras_inside_of_blocks_are_told() -> None:
+    block = {"type": "text", "text": "x", "odd": 1}
+    document = {"type": "document", "source": {"type": "content", "content": [block]}, "odd": 1}
+    results = [
+        {"type": "tool_result", "tool_use_id": "t", "content": [block], "odd": 1},
+        document,
+        {"type": "search_result"},
+    ]
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "system": [block],
+        "messages": [{"role": "user", "content": results, "odd": 1}],
+    }
+    done = translate_request(json.dumps(body).encode(), "claude", "openai_chat")
+    lost = {loss.path for loss in done.losses if loss.path.endswith("odd")}
+    assert lost == {
+        "instructions[0].odd", "messages[0].odd", "messages[0].content[0].odd", "messages[0].content[0].content[0].odd",
+        "messages[0].content[1].odd", "messages[0].content[1].source[0].odd",
+    }  # fmt: skip
+
+
+def test_an_error_in_an_answer_is_an_error() -> None:
+    body = b'{"error":{"message":"busy","code":"server_is_overloaded"}}'
+    done = translate_answer(body, "openai_chat", "claude")
+    assert done.fault is not None
+    assert json.loads(done.body)["error"]["type"] == "overloaded_error"
+    assert translate_answer(body, "openai_chat", "openai_chat").body == body
+
+
+def test_an_answer_without_its_last_newline_passes() -> None:
+    event = b'data: {"id":"c","choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}'
+    translator = StreamTranslator("openai_chat", "openai_chat")
+    assert translator.feed(event) == b""
+    assert translator.close() == event
+    assert translator.fault is None
 
 
 def test_an_error_first_leaves_the_client_without_a_byte() -> None:
@@ -371,7 +427,9 @@ def test_a_silent_upstream_is_told_in_mid_stream() -> None:
         fault = fold(read_all(DIALECTS[target].reader(), [out])).fault
         assert fault is not None
         assert fault.kind == "timeout"
+        translator.fail(Fault("internal", "and something else"))
         assert translator.fault is not None
+        assert translator.fault.kind == "timeout"  # what came first is what ended it
 
 
 def test_losses_of_a_stream_are_told() -> None:

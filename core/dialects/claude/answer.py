@@ -10,6 +10,7 @@ from dragoman.core.chat.names import foreign_id
 from dragoman.core.chat.usage import TokenUsage, count
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.claude.content import NAME, build_use, carried, parse_block, sign_calls
+from dragoman.core.dialects.claude.errors import fault_of
 from dragoman.core.dialects.dialect import AnswerContext
 from dragoman.core.errors import BadAnswer, BadRequest
 from dragoman.core.json_text import dumps
@@ -88,6 +89,9 @@ def build_usage(usage: TokenUsage | None) -> dict[str, Any]:
 def parse_answer(body: bytes) -> tuple[Answer, tuple[Loss, ...]]:
     """Read an answer; see `dragoman.core.dialects.dialect.AnswerParser`."""
     node = reading.answer_object(body)
+    if node.get("type") == "error":  # some servers say 200 all the same
+        error = reading.error_object(body)
+        return Answer("", "", (), fault=fault_of(error, reading.error_message(error, b"", 0), 0)), ()
     if not isinstance(node.get("content"), list):
         raise BadAnswer("the provider's answer has no content")
     losses = Losses()

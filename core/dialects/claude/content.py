@@ -56,11 +56,12 @@ def parse_content(value: object, path: str) -> list[Block]:
         return []
     if isinstance(value, str):
         return [Text(value)]
-    blocks = [
-        parse_block(reading.an_object(item, f"{path}[{n}]"), f"{path}[{n}]")
-        for n, item in enumerate(reading.an_array(value, path))
-    ]
+    blocks = [_parse_item(item, f"{path}[{n}]") for n, item in enumerate(reading.an_array(value, path))]
     return sign_calls(blocks)
+
+
+def _parse_item(item: object, path: str) -> Block:
+    return parse_block(reading.an_object(item, path), path)
 
 
 def sign_calls(blocks: list[Block]) -> list[Block]:

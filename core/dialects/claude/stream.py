@@ -175,8 +175,7 @@ class Reader:
         kind = event.type or sse.event.decode("utf-8", "replace")
         if kind == "error":
             error = event.error if isinstance(event.error, dict) else {"message": event.error}
-            words = reading.text(error, "message") or "the provider failed"
-            self._fail(fault_of(error, words, 0), out)
+            self._fail(fault_of(error, reading.error_message(error, b"", 0), 0), out)
             return
         if kind == "ping":
             if self._started:

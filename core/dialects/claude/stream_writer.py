@@ -15,7 +15,6 @@ from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
     AnswerEnded,
     AnswerStarted,
-    BlockEnded,
     ChoiceDelta,
     CitationDelta,
     Delta,
@@ -162,7 +161,7 @@ class Writer:
             case WholeBlock(block):
                 self._end_block(out)
                 self._write_whole(block, out)
-            case BlockEnded():
+            case _:  # BlockEnded
                 self._end_block(out)
 
     def _begin(self, kind: type, block: dict[str, Any], out: list[bytes]) -> None:

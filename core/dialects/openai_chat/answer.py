@@ -30,6 +30,7 @@ from dragoman.core.chat.usage import TokenUsage, count
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.dialect import AnswerContext
 from dragoman.core.dialects.openai_chat.content import NAME, build_call, parse_call_signature
+from dragoman.core.dialects.openai_chat.errors import fault_of
 from dragoman.core.dialects.openai_chat.request import parse_reasoning
 from dragoman.core.errors import BadAnswer
 from dragoman.core.json_text import dumps
@@ -118,6 +119,9 @@ def build_usage(usage: TokenUsage) -> dict[str, Any]:
 def parse_answer(body: bytes) -> tuple[Answer, tuple[Loss, ...]]:
     """Read an answer; see `dragoman.core.dialects.dialect.AnswerParser`."""
     node = reading.answer_object(body)
+    if node.get("error"):  # some servers say 200 all the same
+        error = reading.error_object(body)
+        return Answer("", "", (), fault=fault_of(error, reading.error_message(error, b"", 0), 0)), ()
     if not isinstance(node.get("choices"), list):
         raise BadAnswer("the provider's answer has no choices")
     ident = reading.text(node, "id")

@@ -153,20 +153,17 @@ def _parse_format(node: dict[str, Any] | None) -> OutputFormat | None:
 
 def _parse_thinking(node: dict[str, Any]) -> Thinking | None:
     """``reasoning_effort``, and ``reasoning`` as OpenRouter has it. Whoever asks for effort gets to see what came of it."""
-    effort = reading.optional_string(node, "reasoning_effort")
-    router = node.get("reasoning") if isinstance(node.get("reasoning"), dict) else {}
-    effort = effort or reading.text_or_none(router, "effort")
-    show = "off" if reading.sub_object(node, "reasoning").get("exclude") is True else None
+    router = reading.sub_object(node, "reasoning")
+    effort = reading.optional_string(node, "reasoning_effort") or reading.text_or_none(router, "effort")
     budget = reading.whole(router, "max_tokens")
-    if effort == "none" or reading.sub_object(node, "reasoning").get("enabled") is False:
+    if effort == "none" or router.get("enabled") is False or budget == 0:
         return Thinking("off")
-    if effort == "auto":
-        return Thinking("auto", show=show or "auto")
-    if effort is not None:
-        return Thinking("level", level=effort, show=show or "auto")
-    if budget is not None:
-        return Thinking("budget" if budget > 0 else "off", budget=budget or None, show=show or "auto")
-    return Thinking("auto", show="auto") if reading.sub_object(node, "reasoning").get("enabled") is True else None
+    show = "off" if router.get("exclude") is True else "auto"
+    if effort is not None and effort != "auto":
+        return Thinking("level", level=effort, show=show)
+    if effort is None and budget is not None and budget > 0:
+        return Thinking("budget", budget=budget, show=show)
+    return Thinking("auto", show=show) if effort == "auto" or router.get("enabled") is True else None
 
 
 # ---- messages, in

@@ -384,11 +384,11 @@ class Reader:
                 chunk = _decode(data)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 read = self._read_oddity(data, out)
+                if self._done:
+                    return
                 if read is None:
                     continue
                 chunk = read
-            if self._done:
-                return
             if chunk.error:
                 self._read_error(chunk.error, out)
                 return
@@ -412,8 +412,7 @@ class Reader:
         """What the typed reader does not take: the end, another shape, or no JSON at all."""
         word = data.strip()
         if word == b"[DONE]":
-            if not self._done:
-                self._finish_at_done(out)
+            self._finish_at_done(out)
             return None
         try:
             node = loads(data)
@@ -440,7 +439,7 @@ class Reader:
 
     def _read_error(self, error: Any, out: list[Delta]) -> None:
         node = error if isinstance(error, dict) else {"message": error}
-        message = reading.error_message(node, b"", 0) if isinstance(node.get("message"), str) else "the provider failed"
+        message = reading.error_message(node, b"", 0)
         self._fail(fault_of(node, message, 0, retry_in_words(message)), out)
 
     def _fail(self, fault: Fault, out: list[Delta]) -> list[Delta]:

@@ -19,7 +19,6 @@ from dragoman.core.chat.stream import (
     ChoiceDelta,
     CitationDelta,
     Delta,
-    Finished,
     LogprobsDelta,
     Ping,
     ReasoningDelta,
@@ -172,8 +171,8 @@ class Writer:
                 self._end_block(choice, out)
             case WholeBlock(block):
                 self._write_block(block, choice, out)
-            case Finished(finish):
-                self._finish(finish, choice, out)
+            case _:  # Finished
+                self._finish(delta.finish, choice, out)
 
     def _start_call(self, delta: ToolCallStarted, choice: _ChoiceWriter, out: list[bytes]) -> None:
         choice.kind = ToolCall

@@ -72,6 +72,18 @@ def test_blocks_that_lack_something_are_left_out() -> None:
     assert losses[0].path == "answer.blocks"
 
 
+def test_an_error_may_come_as_an_answer() -> None:
+    answer, _ = parse_answer(b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}')
+    assert answer.fault is not None
+    assert (answer.fault.kind, answer.fault.message) == ("overloaded", "busy")
+
+
+def test_its_own_citations_come_back() -> None:
+    note = {"type": "char_location", "cited_text": "q"}
+    body = b'{"content":[{"type":"text","text":"x","citations":[{"type":"char_location","cited_text":"q"}]}],"stop_reason":"end_turn"}'
+    assert build(*parse_answer(body)[0].blocks)[0]["content"] == [{"type": "text", "text": "x", "citations": [note]}]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"content":null}'])
 def test_no_answer(body: bytes) -> None:
     with pytest.raises(BadAnswer):
@@ -84,3 +96,4 @@ def test_the_parts_of_a_cache_add_up() -> None:
     assert usage == TokenUsage(input=10, output=5, cached=2, cache_written=7, cache_written_1h=4)
     assert parse_usage(build_usage(usage)) == usage
     assert build_usage(None)["output_tokens"] == 0
+    assert parse_usage(build_usage(TokenUsage(web_searches=2))).web_searches == 2

@@ -7,6 +7,7 @@ import pytest
 
 from dragoman.core.chat.blocks import (
     CacheMark,
+    Citation,
     FileId,
     Inline,
     Link,
@@ -371,6 +372,25 @@ def test_blocks_that_claude_does_not_take_back() -> None:
     assert not any("AAAA" in json.dumps(value) or "gAAA" in json.dumps(value) for value in body["messages"])
 
 
+def test_names_keep_neighbours_apart_only_until_they_are_written() -> None:
+    body, losses = build(asked(Message("user", (Text("a"),), name="A"), Message("user", (Text("b"),), name="B")))
+    assert [block["text"] for block in body["messages"][0]["content"]] == ["a", "b"]
+    assert paths(losses) == {"messages.name"}
+
+
+def test_a_begun_answer_may_end_in_anything() -> None:
+    search = Opaque("claude", "server_tool_use", {"type": "server_tool_use"})
+    assert build(asked(HI, Message("assistant", (search,))))[0]["messages"][-1]["content"] == [
+        {"type": "server_tool_use"}
+    ]
+
+
+def test_files_of_its_own_come_back() -> None:
+    node = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+    request = parse(messages=[{"role": "user", "content": [node, {"type": "text", "text": "x"}]}])
+    assert build(request)[0]["messages"][0]["content"][0] == node
+
+
 def test_citations_of_others_are_lost() -> None:
     request = parse(
         messages=[
@@ -379,4 +399,8 @@ def test_citations_of_others_are_lost() -> None:
     )
     body, losses = build(request)
     assert body["messages"][1]["content"][0]["citations"] == [{"type": "char_location"}]
-    assert "citations" not in paths(losses)
+    assert losses == () or paths(losses) == {"messages"}
+    _, losses = build(asked(HI, Message("assistant", (Text("x", (Citation("https://a.example"),)),)), HI))
+    assert paths(losses) == {"messages[1].content[0].citations"}
+    _, losses = build(asked(HI, Message("user", (ToolResult("x", (ToolCall("c", "f", "{}"),)),))))
+    assert "messages" in paths(losses)
