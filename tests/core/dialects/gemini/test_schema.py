@@ -167,6 +167,7 @@ def test_branches_are_joined() -> None:
 
 
 def test_tuples_and_booleans() -> None:
+    assert to_json_schema({"items": [{"type": "string"}]})[0] == {"prefixItems": [{"type": "string"}]}
     old = {"items": [{"type": "string"}], "additionalItems": {"type": "null"}}
     assert to_json_schema(old)[0] == {"prefixItems": [{"type": "string"}], "items": {"type": "null"}}
     assert to_json_schema({"properties": {"a": False, "b": True}}) == ({"properties": {"b": {}}}, ("false",))

@@ -140,7 +140,7 @@ def test_a_missing_type_is_guessed() -> None:
 
 
 def test_recursion_ends() -> None:
-    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    node: dict[str, Any] = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
     converted, lost = to_proto({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
     assert converted["properties"]["next"] == {"type": "OBJECT", "description": "See: Node"}
     assert lost == ("$ref",)
