@@ -58,7 +58,10 @@ _DEFAULT_MIME = {
     "video": "video/mp4",
     "document": "application/pdf",
 }
-_GOOGLES = re.compile(r"gs://|https?://(?:[\w-]+\.)*(?:googleapis\.com|google\.com|youtube\.com|youtu\.be)/", re.ASCII)
+_GOOGLES = re.compile(
+    r"gs://|https://generativelanguage\.|https?://(?:[\w-]+\.)*(?:googleapis\.com|google\.com|youtube\.com|youtu\.be)/",
+    re.ASCII,
+)
 _OLD = re.compile(r"gemini-(?:1|2|exp)|gemma|learnlm", re.ASCII)
 
 

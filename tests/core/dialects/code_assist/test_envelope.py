@@ -46,6 +46,7 @@ def test_what_is_inside_crosses_over_and_the_envelope_does_not() -> None:
     back = translate_request(json.dumps(inner).encode(), "gemini", "code_assist", path_model="g")
     assert json.loads(back.body) == {"model": "g", "request": inner}
     assert back.losses == ()
+    assert CODE_ASSIST.parse_request(back.body)[0].model == "g"
     request, _ = CODE_ASSIST.parse_request(body)
     assert json.loads(CODE_ASSIST.build_request(request, Target("h"))[0])["request"]["sessionId"] == "s"
 
