@@ -13,6 +13,7 @@ from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.arguments import build_arguments
 from dragoman.core.chat.fault import TRUNCATED, Fault
 from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.names import made_up_call_id
 from dragoman.core.chat.signature import signature_from
 from dragoman.core.chat.stream import (
     AnswerEnded,
@@ -108,6 +109,8 @@ class Reader:
         self.losses: list[Loss] = []
         self._events = EventReader()
         self._started = False
+        self._id = ""
+        self._calls = 0
         self._done = False
         self._kind = ""  # of the open block, in the wire's words; empty: none is open
         self._block: dict[str, Any] = {}  # as it began
@@ -211,6 +214,7 @@ class Reader:
     def _start(self, ident: str, model: str, out: list[Delta]) -> None:
         if not self._started:
             self._started = True
+            self._id = ident
             out.append(AnswerStarted(ident, model))
 
     def _count(self, usage: dict[str, Any], out: list[Delta]) -> None:
@@ -241,7 +245,10 @@ class Reader:
                 if signed := reading.text(block, "signature"):
                     self._more(_Delta("signature_delta", signature=signed), out)
             case "tool_use":
-                out.append(ToolCallStarted(reading.text(block, "id"), reading.text(block, "name")))
+                name = reading.text(block, "name")
+                made_up = made_up_call_id(self._id, 0, self._calls, name)
+                self._calls += 1
+                out.append(ToolCallStarted(reading.text(block, "id") or made_up, name))
             case _:
                 pass  # comes whole, when it ends
 

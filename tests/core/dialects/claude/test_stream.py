@@ -89,6 +89,15 @@ def test_deltas_that_do_not_fit_are_ignored() -> None:
     assert fold(deltas).blocks == (ToolCall("t", "f", "{}"),)
 
 
+def test_calls_without_an_id_get_one() -> None:
+    deltas, _ = read(
+        START, begin(0, type="tool_use", name="f"), stop(0), begin(1, type="tool_use", name="f"), stop(1), *END
+    )
+    ids = {block.id for block in fold(deltas).blocks if isinstance(block, ToolCall)}
+    assert len(ids) == 2
+    assert all(ids)
+
+
 def test_a_missing_beginning_is_made_good() -> None:
     deltas, _ = read(
         more(0, type="text_delta", text="Hi"), stop(0), more(1, type="thinking_delta", thinking="hm"), *END
