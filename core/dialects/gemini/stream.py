@@ -86,7 +86,7 @@ class Reader:
     def decode(self, data: bytes) -> Chunk | None:
         """Read the JSON of one event; None when it is none."""
         try:
-            if _SNAKE.search(data) is None:
+            if b"_" not in data or _SNAKE.search(data) is None:
                 return self.typed(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             pass
