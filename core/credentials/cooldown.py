@@ -100,11 +100,7 @@ def _number(value: bytes) -> float | None:
 
 
 def _told_in_body(error: object, now: float) -> float | None:
-    found: list[float] = []
-    for at in _instants_in(error, now):
-        found.append(at)
-        break  # they come in order of trust
-    return found[0] if found else None
+    return next(_instants_in(error, now), None)  # they come in order of trust
 
 
 def _instants_in(error: object, now: float) -> Iterator[float]:
