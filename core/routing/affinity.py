@@ -184,11 +184,9 @@ class Affinities:
         key = (session, name)
         self._bound[key] = (identity, model, now + self.ttl)
         self._bound.move_to_end(key)
-        while self._bound:  # those whose time is over are at the beginning, unless the ttl has changed
-            oldest = next(iter(self._bound))
-            if len(self._bound) <= self._most and self._bound[oldest][2] > now:
-                break
-            del self._bound[oldest]
+        # Those whose time is over are at the beginning, unless the ttl has changed.
+        while len(self._bound) > self._most or next(iter(self._bound.values()))[2] <= now:
+            self._bound.popitem(last=False)
 
     def unbind(self, session: str, name: str, identity: str) -> None:
         """Let it go, if it is still bound to `identity`."""
