@@ -160,8 +160,16 @@ def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindo
     headers = {name: value.decode("latin-1") for name, value in fields if name.startswith(_PREFIXES)}
     if not headers:
         return ()
-    windows = [*_counted(headers, b"x-ratelimit-", now), *_counted_by_anthropic(headers, now)]
-    windows += [*_unified(headers, now), *_codex(headers, now)]
+    # A provider counts in one way: what its names do not begin with need not be looked for.
+    windows: list[ReportedWindow] = []
+    names = b"".join(headers)
+    if b"x-ratelimit-" in names:
+        windows += _counted(headers, b"x-ratelimit-", now)
+    if b"anthropic-ratelimit-" in names:
+        windows += _counted_by_anthropic(headers, now)
+        windows += _unified(headers, now)
+    if b"x-codex-" in names:
+        windows += _codex(headers, now)
     return tuple(windows)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 _HEADERS_FIRST: Final = (b"x-claude-code-session-id",)
 _HEADERS: Final = (b"session-id", b"session_id", b"x-session-id", b"x-session-affinity", b"x-client-request-id")
+_KEYS: Final = (b'"session', b'"prompt_cache_key"', b'"conversation', b'"metadata"')  # where a body may have an id
 _LONGEST: Final = 256
 _BEGINNING: Final = 50  # characters of the instructions
 _MOST: Final = 100_000
@@ -61,7 +62,9 @@ def session_of(fields: Mapping[bytes, bytes], body: bytes, *, scope: str, derive
 
     """
     found = _first_header(fields, _HEADERS_FIRST)
-    if found is None:
+    if found is None and not any(key in body for key in _KEYS):
+        found = _first_header(fields, _HEADERS)  # a look is enough: none of the keys is in the body, at any depth
+    elif found is None:
         try:
             read = _BODY.decode(body)
         except msgspec.DecodeError:
