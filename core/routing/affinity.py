@@ -13,7 +13,6 @@ import msgspec
 
 _HEADERS_FIRST: Final = (b"x-claude-code-session-id",)
 _HEADERS: Final = (b"session-id", b"session_id", b"x-session-id", b"x-session-affinity", b"x-client-request-id")
-_KEYS: Final = (b'"session', b'"prompt_cache_key"', b'"conversation', b'"metadata"')  # where a body may have an id
 _LONGEST: Final = 256
 _BEGINNING: Final = 50  # characters of the instructions
 _MOST: Final = 100_000
@@ -62,7 +61,7 @@ def session_of(fields: Mapping[bytes, bytes], body: bytes, *, scope: str, derive
 
     """
     found = _first_header(fields, _HEADERS_FIRST)
-    if found is None and not any(key in body for key in _KEYS):
+    if found is None and not _may_have_an_id(body):
         found = _first_header(fields, _HEADERS)  # a look is enough: none of the keys is in the body, at any depth
     elif found is None:
         try:
@@ -76,6 +75,10 @@ def session_of(fields: Mapping[bytes, bytes], body: bytes, *, scope: str, derive
         found = _derived(body)
     # A digest: ids may hold names of people, and they are kept and saved.
     return None if found is None else hashlib.sha256(f"{scope}\0{found}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _may_have_an_id(body: bytes) -> bool:
+    return b'"session' in body or b'"prompt_cache_key"' in body or b'"conversation' in body or b'"metadata"' in body
 
 
 def _first_header(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> str | None:
