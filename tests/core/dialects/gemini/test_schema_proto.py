@@ -3,7 +3,7 @@
 from typing import Any
 
 from google.genai import types as gemini
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dragoman.core.dialects.gemini.schema_proto import from_proto, to_proto
@@ -214,5 +214,6 @@ def test_a_message_becomes_json_schema() -> None:
 
 
 @given(WILD_OBJECTS)
+@example({"anyOf": None, "nullable": True})
 def test_any_message_can_be_read(message: Any) -> None:
     assert isinstance(from_proto(message), dict)
