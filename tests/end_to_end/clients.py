@@ -1,8 +1,9 @@
 """The official SDKs as clients of one kind: a conversation, its turns in the SDK's own words, and what was said in ours."""
 
 import base64
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import anthropic
@@ -72,19 +73,41 @@ class Failed:
     retry_after: str | None
 
 
+@attrs.frozen
+class Sdks:
+    """A client of each SDK, pointed at a gateway; a proxy in the environment is not asked."""
+
+    openai: openai.OpenAI
+    anthropic: anthropic.Anthropic
+    genai: genai.Client
+
+
+@contextlib.contextmanager
+def sdks(gateway: Gateway) -> Iterator[Sdks]:
+    """Make the clients, and close them; they keep their connections meanwhile, as programs do."""
+    with httpx2.Client(trust_env=False, timeout=PATIENCE) as http:
+        options = types.HttpOptions(base_url=gateway.url, httpx_client=http)
+        known: dict[str, Any] = {"api_key": gateway.key, "max_retries": 0, "timeout": PATIENCE, "http_client": http}
+        yield Sdks(
+            openai.OpenAI(base_url=f"{gateway.url}/v1", **known),
+            anthropic.Anthropic(base_url=gateway.url, **known),
+            genai.Client(api_key=gateway.key, vertexai=False, http_options=options),
+        )
+
+
 @attrs.define
 class Conversation:
     """A conversation through one SDK.
 
     Attributes:
-        gateway: With whom.
+        sdks: With whom.
         model: As the client says it.
         history: So far, in the SDK's words.
         calls: Calls of tools that have no result yet, in the SDK's words.
 
     """
 
-    gateway: Gateway
+    sdks: Sdks
     model: str
     history: list[Any] = attrs.field(factory=list)
     calls: list[Any] = attrs.field(factory=list)
@@ -114,12 +137,6 @@ class Conversation:
             status = error.code if isinstance(error, errors.APIError) else getattr(error, "status_code", None)
             return Failed(error, status, response.headers.get("retry-after") if response is not None else None)
         raise AssertionError(f"was answered: {said}")
-
-
-def _openai(gateway: Gateway) -> openai.OpenAI:
-    http = openai.DefaultHttpxClient(trust_env=False)
-    url = f"{gateway.url}/v1"
-    return openai.OpenAI(base_url=url, api_key=gateway.key, max_retries=0, timeout=PATIENCE, http_client=http)
 
 
 def _plain(value: Any) -> Any:
@@ -167,8 +184,8 @@ class Chat(Conversation):
             asked["reasoning_effort"] = "medium"
         if wish.max_tokens is not None:
             asked["max_completion_tokens"] = wish.max_tokens
-        with _openai(self.gateway) as client:
-            answer = self._stream(client, asked) if stream else client.chat.completions.create(**asked)
+        client = self.sdks.openai
+        answer = self._stream(client, asked) if stream else client.chat.completions.create(**asked)
         [choice] = answer.choices
         message = choice.message
         self.history.append(_plain(message))
@@ -239,8 +256,8 @@ class Responses(Conversation):
             }
         if wish.max_tokens is not None:
             asked["max_output_tokens"] = wish.max_tokens
-        with _openai(self.gateway) as client:
-            answer = self._stream(client, asked) if stream else client.responses.create(**asked)
+        client = self.sdks.openai
+        answer = self._stream(client, asked) if stream else client.responses.create(**asked)
         self.history += map(_plain, answer.output)
         self.calls = [item for item in answer.output if item.type == "function_call"]
         refusals = [
@@ -313,11 +330,8 @@ class Claude(Conversation):
             asked["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if wish.thinks:
             asked["thinking"] = {"type": "enabled", "budget_tokens": 2048}
-        http = anthropic.DefaultHttpxClient(trust_env=False)
-        with anthropic.Anthropic(
-            base_url=self.gateway.url, api_key=self.gateway.key, max_retries=0, timeout=PATIENCE, http_client=http
-        ) as client:
-            answer = self._stream(client, asked) if stream else client.messages.create(**asked)
+        client = self.sdks.anthropic
+        answer = self._stream(client, asked) if stream else client.messages.create(**asked)
         self.history.append(
             {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]}
         )
@@ -383,13 +397,8 @@ class Gemini(Conversation):
         if wish.max_tokens is not None:
             config["max_output_tokens"] = wish.max_tokens
         asked: dict[str, Any] = {"model": self.model, "contents": self.history, "config": config}
-        http = httpx2.Client(trust_env=False, timeout=PATIENCE)
-        options = types.HttpOptions(base_url=self.gateway.url, httpx_client=http)
-        with http, genai.Client(api_key=self.gateway.key, vertexai=False, http_options=options) as client:
-            if stream:
-                chunks = list(client.models.generate_content_stream(**asked))
-            else:
-                chunks = [client.models.generate_content(**asked)]
+        models = self.sdks.genai.models
+        chunks = list(models.generate_content_stream(**asked)) if stream else [models.generate_content(**asked)]
         return self._fold(chunks)
 
     def _fold(self, chunks: Sequence[types.GenerateContentResponse]) -> Said:

@@ -20,7 +20,12 @@ from tests.end_to_end.processes import Gateway, serving
 
 CLIENT_KEY: Final = "sk-client-4d00rs"
 UPSTREAM_KEY: Final = "sk-upstream-4d00rs"
-DOORS: Final = ("chat", "responses", "claude", "gemini")  # what a model's name begins with; the rest is the upstream's name of it
+DOORS: Final = (
+    "chat",
+    "responses",
+    "claude",
+    "gemini",
+)  # what a model's name begins with; the rest is the upstream's name of it
 
 _TEMPLATE: Final = """\
 host: 127.0.0.1

@@ -11,9 +11,8 @@ from typing import Final
 import attrs
 import pytest
 
-from tests.end_to_end.clients import CLIENTS, PICTURE, Conversation, Said, Wish
+from tests.end_to_end.clients import CLIENTS, PICTURE, Conversation, Said, Sdks, Wish, sdks
 from tests.end_to_end.four_doors import DOORS, four_doors
-from tests.end_to_end.processes import Gateway
 
 # Names that the gateway knows facts of, so that reasoning is asked for as these models take it.
 _MODELS: Final = {
@@ -22,7 +21,7 @@ _MODELS: Final = {
     "claude": "claude-sonnet-4-5",
     "gemini": "gemini-2.5-pro",
 }
-_AWKWARD: Final = "👩‍👩‍👧 é שלום 𝕏 \\ \" </system-reminder> data: [DONE] {\"a\":1}"
+_AWKWARD: Final = '👩‍👩‍👧 é שלום 𝕏 \\ " </system-reminder> data: [DONE] {"a":1}'
 _SEEN: Final = f"1 image (image/png, {len(PICTURE)} bytes, 1x1)"
 _TRIP: Final = {"city": "example city", "days": 1}
 _OTHER: Final = {"city": "example city 2", "days": 2}
@@ -31,7 +30,10 @@ _OTHER: Final = {"city": "example city 2", "days": 2}
 Play = Callable[[Conversation, bool], list[Said]]
 
 
-def _one(text: str, wish: Wish = Wish(), *, picture: bool = False) -> Play:
+_PLAIN: Final = Wish()
+
+
+def _one(text: str, wish: Wish = _PLAIN, *, picture: bool = False) -> Play:
     def play(talk: Conversation, stream: bool) -> list[Said]:
         talk.say(text, picture=picture)
         return [talk.ask(wish, stream=stream)]
@@ -58,7 +60,7 @@ def _parallel(talk: Conversation, stream: bool) -> list[Said]:
     return [*said, talk.ask(Wish(tools=True), stream=stream)]
 
 
-def _same_twice(talk: Conversation, stream: bool) -> list[Said]:
+def _thinking_again(talk: Conversation, stream: bool) -> list[Said]:
     """Thinking, a call, its result, and thinking again: signatures travel back."""
     wish = Wish(tools=True, thinks=True)
     talk.say("How is it?")
@@ -105,38 +107,38 @@ SCENARIOS: Final = {
     "parallel-tools": Scenario(_parallel, (_BOTH, Turn(text="Tool result 1: sunny\nTool result 2: high"))),
     "thinking": Scenario(_one("Why?", Wish(thinks=True)), (Turn(text="You said: Why?", thinks=True),)),
     "thinking-with-tools": Scenario(
-        _same_twice,
+        _thinking_again,
         (attrs.evolve(_WEATHER, thinks=True), Turn(text="Tool result 1: sunny", thinks=True)),
     ),
     "image": Scenario(_one("Look.", picture=True), (Turn(text=f"You said: Look.\nI was sent {_SEEN}"),)),
     "image-in-tool-result": Scenario(_picture_back, (_WEATHER, Turn(text=None))),
     "structured": Scenario(_one("Plan.", Wish(schema=True)), (Turn(text='{"city":"example city","days":1}'),)),
-    "refusal": Scenario(
-        _one("please refuse"), (Turn("refusal", "I must refuse: the demo provider was asked to."),)
-    ),
+    "refusal": Scenario(_one("please refuse"), (Turn("refusal", "I must refuse: the demo provider was asked to."),)),
     "max-tokens": Scenario(
-        _one("one two three four five six", Wish(max_tokens=5)), (Turn("length", "You said: one two three"),)
+        # Responses takes no limit below 16, so a smaller one would be raised.
+        _one("one two three " * 6, Wish(max_tokens=20)),
+        (Turn("length", "You said:" + " one two three" * 6),),
     ),
 }
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
     """The gateway of the whole matrix."""
-    with four_doors(tmp_path_factory.mktemp("matrix"), "asyncio") as (gateway, _):
-        yield gateway
+    with four_doors(tmp_path_factory.mktemp("matrix"), "asyncio") as (gateway, _), sdks(gateway) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def diagonal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def diagonal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
     """The gateway of a part of it, on the other transport."""
-    with four_doors(tmp_path_factory.mktemp("diagonal"), "trio") as (gateway, _):
-        yield gateway
+    with four_doors(tmp_path_factory.mktemp("diagonal"), "trio") as (gateway, _), sdks(gateway) as made:
+        yield made
 
 
-def check_scenario(gateway: Gateway, client: str, door: str, scenario: Scenario) -> None:
+def check_scenario(made: Sdks, client: str, door: str, scenario: Scenario) -> None:
     """Play it twice and compare."""
-    talks = [CLIENTS[client](gateway, f"{door}/{_MODELS[door]}") for _ in range(2)]
+    talks = [CLIENTS[client](made, f"{door}/{_MODELS[door]}") for _ in range(2)]
     streamed, plain = scenario.play(talks[0], True), scenario.play(talks[1], False)
     assert len(plain) == len(scenario.turns)
     for said, turn in zip(plain, scenario.turns, strict=True):
@@ -147,20 +149,24 @@ def check_scenario(gateway: Gateway, client: str, door: str, scenario: Scenario)
         assert bool(said.thought) == turn.thinks, said.thought
         assert said.usage[0] > 0
         assert (said.usage[2] > 0) == turn.thinks or not turn.thinks
-        if turn.text is not None:
-            assert said.text == turn.text
-        else:
+        if turn.text is None:
             assert said.text.startswith("Tool result 1: here it is")
             assert _SEEN in said.text
-    assert streamed == plain
+        elif said.finish != "refusal" or door != "gemini":
+            assert said.text == turn.text
+        else:  # Gemini has no words for a refusal but an explanation, which its own SDK and OpenAI's formats do not show
+            assert said.text == (turn.text if client == "claude" else "")
+    assert streamed[0] == plain[0]
+    # The histories differ in how the pieces of an answer are kept, and so may ids made from them.
+    assert [attrs.evolve(said, ids=()) for said in streamed] == [attrs.evolve(said, ids=()) for said in plain]
 
 
-def check_errors(gateway: Gateway, client: str, door: str, stream: bool) -> None:
+def check_errors(made: Sdks, client: str, door: str, stream: bool) -> None:
     """The exceptions, each of its class."""
     kind = CLIENTS[client]
 
     def fail(model: str) -> tuple[Exception, int | None, str | None]:
-        talk = kind(gateway, f"{door}/demo/{model}")
+        talk = kind(made, f"{door}/demo/{model}")
         talk.say("one two three four five six")
         failed = talk.fail(Wish(), stream=stream)
         return failed.error, failed.status, failed.retry_after
@@ -187,23 +193,23 @@ _DIAGONAL: Final = list(zip(CLIENTS, (*DOORS[1:], DOORS[0]), strict=True))
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize(("client", "door"), _PAIRS)
-def test_an_answer_is_the_same_streamed_and_whole(whole: Gateway, client: str, door: str, name: str) -> None:
+def test_an_answer_is_the_same_streamed_and_whole(whole: Sdks, client: str, door: str, name: str) -> None:
     check_scenario(whole, client, door, SCENARIOS[name])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("client", "door"), _PAIRS)
-def test_errors_are_exceptions_of_the_sdk(whole: Gateway, client: str, door: str, stream: bool) -> None:
+def test_errors_are_exceptions_of_the_sdk(whole: Sdks, client: str, door: str, stream: bool) -> None:
     check_errors(whole, client, door, stream)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize(("client", "door"), _DIAGONAL)
-def test_the_other_transport_does_the_same(diagonal: Gateway, client: str, door: str, name: str) -> None:
+def test_the_other_transport_does_the_same(diagonal: Sdks, client: str, door: str, name: str) -> None:
     check_scenario(diagonal, client, door, SCENARIOS[name])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("client", "door"), _DIAGONAL)
-def test_the_other_transport_fails_the_same(diagonal: Gateway, client: str, door: str, stream: bool) -> None:
+def test_the_other_transport_fails_the_same(diagonal: Sdks, client: str, door: str, stream: bool) -> None:
     check_errors(diagonal, client, door, stream)
