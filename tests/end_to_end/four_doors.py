@@ -35,6 +35,11 @@ openai-compatibility:
   - name: chat
     base-url: {url}/v1
     api-key-entries: [{{api-key: {upstream}}}]
+  - name: probed
+    base-url: {url}/v1
+    dialect: responses
+    models: [{{name: gpt-5.1-codex}}]
+    api-key-entries: [{{api-key: {upstream}}}]
 codex-api-key: [{{prefix: responses, base-url: '{url}/v1', api-key: {upstream}}}]
 claude-api-key: [{{prefix: claude, base-url: '{url}', api-key: {upstream}}}]
 gemini-api-key: [{{prefix: gemini, base-url: '{url}', api-key: {upstream}}}]
@@ -68,10 +73,12 @@ class Providers:
     Attributes:
         asked: The requests so far.
         laid: Whole answers, head included, by the upstream model's name.
+        address: Host and port.
 
     """
 
     def __init__(self) -> None:
+        self.address = ("", 0)
         self.asked: list[Asked] = []
         self.laid: dict[str, bytes] = {}
         self._news = threading.Condition()
@@ -153,6 +160,8 @@ def four_doors(folder: Path, transport: str, more: str = "") -> Iterator[tuple[G
     """
     providers = Providers()
     with serve_connections(providers.connect) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        providers.address = (host, int(port))
         path = folder / "config.yaml"
         path.write_text(_TEMPLATE.format(url=url, client=CLIENT_KEY, upstream=UPSTREAM_KEY) + more)
         path.chmod(0o600)
