@@ -1,7 +1,10 @@
 """Equal dialects: bytes stay bytes, and are listened to on their way."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
@@ -56,7 +59,73 @@ class Passing:
         return [EVENTS], self._flow()
 
     def _flow(self) -> Flow:
-        return TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
+        flow = TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
+        return UsageOnTop(flow) if self._dialect == "openai_responses" else flow
+
+
+class _Counted(msgspec.Struct, gc=False):
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Terminal(msgspec.Struct, gc=False):
+    type: str
+    response: _Counted
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+_TERMINAL: Final = msgspec.json.Decoder(_Terminal)
+_TERMINAL_LINE: Final = re.compile(rb"^data:[^\r\n]*\"response\.(?:completed|incomplete)\"[^\r\n]*", re.MULTILINE)
+
+
+def usage_on_top(events: bytes) -> bytes:
+    r"""Repeat the usage of Responses' last event beside its response, where one filter for all of OpenAI's streams finds it.
+
+    >>> usage_on_top(b'data: {"type":"response.completed","response":{"usage":{"total_tokens":3}}}\n\n')
+    b'data: {"type":"response.completed","response":{"usage":{"total_tokens":3}},"usage":{"total_tokens":3}}\n\n'
+    """
+    if b'"response.completed"' not in events and b'"response.incomplete"' not in events:
+        return events
+    return _TERMINAL_LINE.sub(_with_usage, events)
+
+
+def _with_usage(line: re.Match[bytes]) -> bytes:
+    said = line[0].rstrip()
+    try:
+        event = _TERMINAL.decode(said[5:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line[0]
+    usage = bytes(event.response.usage)
+    if event.type not in ("response.completed", "response.incomplete") or bytes(event.usage) or usage in (b"", b"null"):
+        return line[0]
+    return said[:-1] + b',"usage":' + usage + b"}"
+
+
+class UsageOnTop:
+    """A stream of Responses that passes; only its usage is said twice (`usage_on_top`)."""
+
+    losses: Sequence[Loss] = ()
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self.fail = flow.fail
+
+    @property
+    def fault(self) -> Fault | None:
+        """What ended it badly."""
+        return self._flow.fault
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted tokens, as far as they were said."""
+        return self._flow.usage
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece, return the whole events that may go on."""
+        return usage_on_top(self._flow.feed(data))
+
+    def end(self) -> bytes:
+        """What was held back."""
+        return usage_on_top(self._flow.end())
 
 
 class OpenAIPassing(Passing):

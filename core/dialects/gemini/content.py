@@ -132,10 +132,22 @@ def parse_parts(value: object, path: str) -> list[Block]:
             and isinstance(last, Reasoning)
             and last.signature is None
         ):  # a stream sends the signature behind its reasoning
-            out[-1] = attrs.evolve(last, signature=block.signature)
+            out[-1] = attrs.evolve(_joined(out), signature=block.signature)
         else:
             out.append(block)
     return out
+
+
+def _joined(blocks: list[Block]) -> Reasoning:
+    """Take back the last reasoning, whole: clients that keep a stream's parts as they came send a part for each delta."""
+    last = blocks[-1]
+    assert isinstance(last, Reasoning)  # who asks has looked
+    begin = len(blocks) - 1
+    while begin and isinstance(before := blocks[begin - 1], Reasoning) and not (before.signature or before.redacted):
+        begin -= 1
+    texts = [block.text for block in blocks[begin:] if isinstance(block, Reasoning)]
+    del blocks[begin + 1 :]
+    return attrs.evolve(last, text="".join(texts))
 
 
 def parse_signature(node: Mapping[str, Any]) -> Signature | None:
