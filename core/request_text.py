@@ -108,6 +108,10 @@ def decode_request(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
         raise _wrong_shape(str(error)) from None
+    except UnicodeError:  # msgspec chokes on half an emoji where it wants another type than text
+        raise BadRequest(
+            "The body is not of the right shape: there is text where something else was expected."
+        ) from None
 
 
 def _text_of(body: bytes) -> str:

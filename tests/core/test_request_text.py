@@ -141,6 +141,12 @@ def test_any_bytes_are_refused_in_the_documented_way_only(body: bytes) -> None:
         (b'{"model":"\xff"}', "The body is not JSON: it is not UTF-8 (byte 10).", None),
         (b'{"model":""}', "`model` is empty; GET /v1/models lists what can be asked for.", "model"),
         (b'{"model":"\\ud83d"}', "`model` has half a surrogate pair in it; no model is called that.", "model"),
+        (b'"\\ud83d"', "The body is not of the right shape: there is text where something else was expected.", None),
+        (
+            b'{"model":"a","stream":"\\ud83d"}',
+            "The body is not of the right shape: there is text where something else was expected.",
+            None,
+        ),
         (b'{"x":"\\ud83d","model":7}', "`model` must be a string, not a whole number.", "model"),
         (b'{"model":7,"x":"\\ud83d"}', "`model` must be a string, not a whole number.", "model"),
         (b'{"model":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "The body is nested too deeply.", None),

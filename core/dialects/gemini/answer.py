@@ -61,7 +61,7 @@ def parse_node(node: dict[str, Any]) -> tuple[Answer, tuple[Loss, ...]]:
         raise BadAnswer("the provider's answer is nested too deeply") from None
     try:
         chunk = msgspec.convert(node, Chunk)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):  # a lone surrogate, too
         chunk = leniently(node)
     ident, model = chunk.response_id or "", chunk.model_version or ""
     usage = parse_usage(chunk.usage_metadata) if chunk.usage_metadata else None
