@@ -102,9 +102,9 @@ class Providers:
 
     @property
     def last(self) -> Asked:
-        """The last request."""
+        """The last request of a client's; lists of models, which have no body, the gateway asks for when it likes."""
         with self._news:
-            return self.asked[-1]
+            return next(asked for asked in reversed(self.asked) if asked.body)
 
 
 class _Recorded:
