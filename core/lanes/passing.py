@@ -1,5 +1,6 @@
 """Equal dialects: bytes stay bytes, and are listened to on their way."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -60,7 +61,7 @@ class Passing:
 
     def _flow(self) -> Flow:
         flow = TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
-        return UsageOnTop(flow) if self._dialect == "openai_responses" else flow
+        return ResponsesFlow(flow) if self._dialect == "openai_responses" else flow
 
 
 class _Counted(msgspec.Struct, gc=False):
@@ -100,14 +101,17 @@ def _with_usage(line: re.Match[bytes]) -> bytes:
     return said[:-1] + b',"usage":' + usage + b"}"
 
 
-class UsageOnTop:
-    """A stream of Responses that passes; only its usage is said twice (`usage_on_top`)."""
+_NUMBER: Final = re.compile(rb'"sequence_number":[ ]?(\d+)')
+
+
+class ResponsesFlow:
+    """A stream of Responses that passes: its usage is said twice (`usage_on_top`), and an end of ours goes on counting its events."""
 
     losses: Sequence[Loss] = ()
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self.fail = flow.fail
+        self._next_number = 0
 
     @property
     def fault(self) -> Fault | None:
@@ -121,11 +125,26 @@ class UsageOnTop:
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece, return the whole events that may go on."""
-        return usage_on_top(self._flow.feed(data))
+        out = self._flow.feed(data)
+        at = out.rfind(b'"sequence_number":')  # within a text its quotes would be escaped
+        found = _NUMBER.match(out, at) if at >= 0 else None
+        if found is not None:
+            self._next_number = int(found[1]) + 1
+        return usage_on_top(out)
 
     def end(self) -> bytes:
-        """What was held back."""
-        return usage_on_top(self._flow.end())
+        """What was held back; behind a stream that was cut, an error."""
+        had_failed = self.fault is not None
+        out = self._flow.end()
+        return usage_on_top(out) if had_failed or self.fault is None else self._numbered(out)
+
+    def fail(self, fault: Fault) -> bytes:
+        """End it with an error."""
+        return self._numbered(self._flow.fail(fault))
+
+    def _numbered(self, events: bytes) -> bytes:
+        numbers = itertools.count(self._next_number)
+        return _NUMBER.sub(lambda _: b'"sequence_number":%d' % next(numbers), events)
 
 
 class OpenAIPassing(Passing):

@@ -289,6 +289,8 @@ class Responses(Conversation):
                 numbers.append(event.sequence_number)
                 if event.type in ("response.completed", "response.incomplete", "response.failed"):
                     final = event.response
+        if final is not None and final.status == "failed":  # which this SDK reports rather than raises
+            raise openai.APIError(str(final.error), httpx2.Request("POST", client.base_url), body=None)
         assert numbers == list(range(len(numbers)))
         assert final is not None
         return final

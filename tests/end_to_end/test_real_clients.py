@@ -255,7 +255,7 @@ def test_strictly_what_loses_nothing_passes(strict: Gateway) -> None:
 
 # ---- faults seen elsewhere
 
-_ASKS: Final = {
+_ASKS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi there"}]}),
     "responses": ("/v1/responses", {"input": "Hi there"}),
     "claude": ("/v1/messages", {"messages": [{"role": "user", "content": "Hi there"}], "max_tokens": 100}),
@@ -311,6 +311,19 @@ def test_a_stream_that_begins_with_its_failure_is_an_http_error(four: Four, clie
     assert answer.status == 429
     assert "Slow down." in answer.json["error"]["message"]
     _check_shape(client, 429, answer.json)
+
+
+@pytest.mark.parametrize("model", ["error-mid-stream", "cut"])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_failure_within_a_stream_of_responses_has_a_beginning(four: Four, door: str, model: str) -> None:
+    gateway, _ = four
+    events = _events(_ask(gateway, *_plainly("responses", f"{door}/demo/{model}", stream=True)))
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "response.created"
+    assert "response.completed" not in kinds
+    assert kinds[-1] in ("response.failed", "error")
+    assert "response.failed" in kinds
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.chat.fault import Fault
 from dragoman.core.lanes.flow import TranslatedFlow
-from dragoman.core.lanes.passing import UsageOnTop, usage_on_top
+from dragoman.core.lanes.passing import ResponsesFlow, usage_on_top
 from dragoman.core.translate import StreamTranslator
 
 USAGE = {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
@@ -28,9 +28,9 @@ DELTA = event(
 DONE = event("response.completed", response={"id": "r", "status": "completed", "output": [], "usage": USAGE})
 
 
-def flow() -> UsageOnTop:
+def flow() -> ResponsesFlow:
     """A stream that passes."""
-    return UsageOnTop(TranslatedFlow(StreamTranslator("openai_responses", "openai_responses")))
+    return ResponsesFlow(TranslatedFlow(StreamTranslator("openai_responses", "openai_responses")))
 
 
 @given(st.sets(st.integers(0, len(CREATED + DELTA + DONE))))
@@ -51,6 +51,19 @@ def test_an_end_without_its_blank_line() -> None:
     passing = flow()
     passing.feed(CREATED + DELTA)
     assert b'"usage":{' in passing.feed(DONE[:-2]) + passing.end()
+
+
+@given(st.integers(1, 40), st.booleans())
+def test_an_end_of_ours_goes_on_counting(count: int, is_cut: bool) -> None:
+    passing, numbers = flow(), iter(range(count + 2))
+    passing.feed(CREATED.replace(b'{"type"', b'{"sequence_number": %d, "type"' % next(numbers)))
+    for _ in range(count):
+        passing.feed(DELTA.replace(b'{"type"', b'{"sequence_number": %d, "type"' % next(numbers)))
+    end = passing.end() if is_cut else passing.fail(Fault("internal", 'gone "sequence_number":9'))
+    events = [json.loads(line[6:]) for line in end.splitlines() if line.startswith(b"data: ")]
+    assert [event["sequence_number"] for event in events] == list(range(count + 1, count + 1 + len(events)))
+    assert events[0]["type"] == "response.failed"
+    assert passing.fault is not None
 
 
 @pytest.mark.parametrize(
