@@ -26,7 +26,7 @@ DOORS: Final = (
     "claude",
     "gemini",
 )  # what a model's name begins with; the rest is the upstream's name of it
-_PACE: Final = 0.003  # seconds between two events of a stream that will break off
+_PACE: Final = 0.02  # enough that events come one by one on a busy machine
 
 _TEMPLATE: Final = """\
 host: 127.0.0.1
