@@ -294,13 +294,14 @@ class Plan:
         names = [leg.name for leg in self._legs]
         seats = [seat for leg in self._legs for seat in leg.lane.seats[:_SHOWN]]
         is_limit = any(self._is_at_limit(seat, now) for seat in seats)
+        # A client learns the provider and the model; the labels of its credentials are the operator's.
         reasons = [
-            f"{seat.member.provider}/{seat.member.label} ({seat.offer.model}) is {why}"
+            f"{seat.member.provider} ({seat.offer.model}) is {why}"
             for seat in seats[:_SHOWN]
             if (why := self._pool.why_not(seat, now))
         ]
         more = sum(len(leg.lane.seats) for leg in self._legs) - len(reasons)
-        text = "; ".join(reasons) + (f"; and {more} more" if more > 0 else "")
+        text = "; ".join(dict.fromkeys(reasons)) + (f"; and {more} more" if more > 0 else "")
         return attrs.evolve(
             refusal,
             status=429 if is_limit else 503,
