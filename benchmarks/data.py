@@ -23,6 +23,7 @@ PATH: Final[dict[Dialect, str]] = {"openai_chat": "/v1/chat/completions", "claud
 # Clients ask the gateway for `door-bench-fast`; the gateway asks the mock for `bench-fast`. The mock finds the name in either, so the same
 # request can go to it directly, and the gateway has the rewrite of the model's name to do.
 ALIAS_PREFIX: Final = "door-"
+FOREIGN: Final = "claude-"  # `door-claude-bench-fast` is asked for in OpenAI's dialect and answered in Anthropic's
 MODELS: Final = ("bench-json", "bench-fast", "bench-split", "bench-paced", "bench-paced-50")
 
 _WORDS: Final = (
@@ -126,6 +127,11 @@ def claude_events(count: int = CLAUDE_EVENTS) -> list[bytes]:
         {"type": "message_stop"},
     ]
     return [f"event: {event['type']}\ndata: {_compact(event)}\n\n".encode() for event in events]
+
+
+def claude_text(count: int = CLAUDE_EVENTS) -> str:
+    """The text that `claude_events` comes to."""
+    return "".join(_WORDS[n % len(_WORDS)] for n in range(count - 6))
 
 
 def gemini_events(count: int) -> list[bytes]:
