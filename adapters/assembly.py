@@ -4,6 +4,7 @@
 what there is: a configuration file; none, but provider keys in the environment; neither, and then the demo provider answers.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,8 +22,10 @@ from dragoman.core.config import ClientKey, Config, Credential, Model, Provider,
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
 from dragoman.core.connection import ClientConnection
+from dragoman.core.credentials.credential import CredentialState
 from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
+from dragoman.core.journal import Journal
 from dragoman.core.listing import ModelListing
 from dragoman.core.providers import discover
 from dragoman.core.urls import parse_host
@@ -140,7 +143,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         now=clock.now(),
         new_id=id_maker(),
         draw=draw,
-        record=logs.exchange,
+        record=lambda journal: _record(journal, gateway, logs),
     )
     services.append(
         Service(
@@ -170,21 +173,48 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         logs.close()
 
 
+def _record(journal: Journal, gateway: Gateway, logs: Logs) -> None:
+    """Write an exchange down, and what it changed for those to come."""
+    logs.exchange(journal)
+    for change in gateway.router.pool.take_changes():
+        logs.warning(
+            "cooldown" if change.after is not CredentialState.ACTIVE else "credential is well",
+            provider=change.provider,
+            credential=change.credential,
+            upstream_model=change.model or None,
+            state=change.after.name.lower(),
+            reason=change.reason or None,
+            retry_in_seconds=round(max(0.0, change.resumes_at - journal.ended_at), 1)
+            if change.resumes_at < math.inf
+            else None,
+        )
+    for switch in gateway.router.take_switches():
+        logs.warning("mitigation", model=switch.model, fallback=switch.fallback, detail=str(switch))
+
+
 def _demo(config: Config) -> tuple[Service, Config]:
-    """The demo provider on a loopback port of its own, and the configuration that leads to it."""
+    """The demo provider on a loopback port of its own, and the configuration that leads to it: in OpenAI's dialect, and once in each other."""
     from dragoman.adapters.demo_provider import DemoProvider
     from dragoman.adapters.demo_provider.models import MODELS
 
     listeners = listen_tcp("127.0.0.1", 0)
-    provider = Provider(
-        name="demo",
-        kind="demo",
-        dialect="openai_chat",
-        base_url=f"http://127.0.0.1:{listeners[0].getsockname()[1]}/v1",
-        credentials=(Credential("demo"),),
-        models=tuple(Model(name, name) for name in MODELS),
+    root = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+    native = [("claude", "claude", root), ("gemini", "gemini", root), ("responses", "openai_responses", f"{root}/v1")]
+    providers = [("demo", "openai_chat", f"{root}/v1", [Model(name, name) for name in MODELS])]
+    providers += [(f"demo-{name}", dialect, url, [Model("demo", f"demo/{name}")]) for name, dialect, url in native]
+    found = tuple(
+        Provider(
+            name=name,
+            kind="demo",
+            dialect=dialect,
+            base_url=url,
+            credentials=(Credential("demo"),),
+            models=tuple(models),
+        )
+        for name, dialect, url, models in providers
     )
-    return Service(listeners, DemoProvider().connect), attrs.evolve(config, providers=(provider,))
+    # What misbehaves on purpose is to be seen misbehaving each time, not to be left alone for half an hour.
+    return Service(listeners, DemoProvider().connect), attrs.evolve(config, providers=found, disable_cooling=True)
 
 
 def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new_key: Callable[[], str]) -> Plan:

@@ -237,6 +237,8 @@ class Exchange:
         dialect = endpoint.dialect
         if dialect == "openai_chat" and b"anthropic-version" in self._request.fields:
             dialect = "claude"
+        elif dialect == "openai_chat" and b"x-goog-api-key" in self._request.fields:
+            dialect = "gemini"  # google-genai asks under /v1
         match endpoint.operation:
             case Operation.HOME:
                 body = gateway.home()

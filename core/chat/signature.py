@@ -18,6 +18,8 @@ import attrs
 _MARK = "sig1~"
 _MARK_BASE64 = "c2lnMX"  # how base64 of the mark begins, whatever follows
 
+_TO_STANDARD = str.maketrans("-_", "+/")
+
 
 @attrs.frozen
 class Signature:
@@ -52,8 +54,8 @@ def unwrap(text: str) -> Signature | None:
     `UNSIGNED` gives a signature of the provider ``none``.
     """
     if text.startswith(_MARK_BASE64):
-        try:
-            text = base64.b64decode(text, validate=True).decode()
+        try:  # google-genai reads either alphabet and sends back the one that is safe in URLs
+            text = base64.b64decode(text.translate(_TO_STANDARD), validate=True).decode()
         except ValueError:
             return None
     if not text.startswith(_MARK):

@@ -29,8 +29,8 @@ _UNIFIED: Final = ("5h", "7d", "7d_oi")
 def parse_instant(value: str, now: float) -> float | None:
     """Read an instant as providers write them: epoch seconds or milliseconds, RFC 3339, or a delay (``6m0s``, ``120ms``, ``12.5``).
 
-    >>> parse_instant("6m0s", 1000.0), parse_instant("2000000000", 1000.0), parse_instant("1970-01-01T01:00:00Z", 1000.0)
-    (1360.0, 2000000000.0, 3600.0)
+    >>> parse_instant("6m0s", 1000.0), parse_instant("1970-01-01T01:00:00Z", 1000.0), parse_instant("1700000060000", 1.7e9)
+    (1360.0, 3600.0, 1700000060.0)
     """
     text = value.strip()[:64]
     try:
@@ -100,11 +100,7 @@ def _number(value: bytes) -> float | None:
 
 
 def _told_in_body(error: object, now: float) -> float | None:
-    found: list[float] = []
-    for at in _instants_in(error, now):
-        found.append(at)
-        break  # they come in order of trust
-    return found[0] if found else None
+    return next(_instants_in(error, now), None)  # they come in order of trust
 
 
 def _instants_in(error: object, now: float) -> Iterator[float]:
@@ -164,8 +160,16 @@ def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindo
     headers = {name: value.decode("latin-1") for name, value in fields if name.startswith(_PREFIXES)}
     if not headers:
         return ()
-    windows = [*_counted(headers, b"x-ratelimit-", now), *_counted_by_anthropic(headers, now)]
-    windows += [*_unified(headers, now), *_codex(headers, now)]
+    # A provider counts in one way: what its names do not begin with need not be looked for.
+    windows: list[ReportedWindow] = []
+    names = b"".join(headers)
+    if b"x-ratelimit-" in names:
+        windows += _counted(headers, b"x-ratelimit-", now)
+    if b"anthropic-ratelimit-" in names:
+        windows += _counted_by_anthropic(headers, now)
+        windows += _unified(headers, now)
+    if b"x-codex-" in names:
+        windows += _codex(headers, now)
     return tuple(windows)
 
 

@@ -198,8 +198,8 @@ class Pool:
                 break
             self._note(member, offer, standing, before, now)
         before = standing.state
-        if standing.receive(CredentialInput.PICKED, now):
-            self._note(member, offer, standing, before, now)
+        standing.receive(CredentialInput.PICKED, now)
+        self._note(member, offer, standing, before, now)
 
     # --- what came of it ---
 
@@ -407,8 +407,8 @@ class Pool:
             offer.reserved_until = 0.0
         if standing is not None:
             before = standing.state
-            if standing.receive(received, now):
-                self._note(member, offer, standing, before, now)
+            standing.receive(received, now)
+            self._note(member, offer, standing, before, now)
         self._wake(member)
 
     # --- time ---

@@ -125,7 +125,9 @@ class SlidingCounter:
         return [[at, amount] for at, amount in self._steps]
 
     def restore(self, data: Sequence[object], now: float) -> None:
-        """From what `save` gave; anything else is left alone."""
+        """From what `save` gave, in place of what was counted; anything else is left alone."""
+        self._steps.clear()
+        self._total = 0
         latest = now + self.window * (1 + 1 / _STEPS)
         for item in list(data)[: _STEPS + 1]:
             if isinstance(item, (list, tuple)) and len(item) == 2:

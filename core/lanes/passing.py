@@ -1,7 +1,11 @@
 """Equal dialects: bytes stay bytes, and are listened to on their way."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
@@ -56,7 +60,91 @@ class Passing:
         return [EVENTS], self._flow()
 
     def _flow(self) -> Flow:
-        return TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
+        flow = TranslatedFlow(StreamTranslator(self._dialect, self._dialect))
+        return ResponsesFlow(flow) if self._dialect == "openai_responses" else flow
+
+
+class _Counted(msgspec.Struct, gc=False):
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Terminal(msgspec.Struct, gc=False):
+    type: str
+    response: _Counted
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+_TERMINAL: Final = msgspec.json.Decoder(_Terminal)
+_TERMINAL_LINE: Final = re.compile(rb"^data:[^\r\n]*\"response\.(?:completed|incomplete)\"[^\r\n]*", re.MULTILINE)
+
+
+def usage_on_top(events: bytes) -> bytes:
+    r"""Repeat the usage of Responses' last event beside its response, where one filter for all of OpenAI's streams finds it.
+
+    >>> usage_on_top(b'data: {"type":"response.completed","response":{"usage":{"total_tokens":3}}}\n\n')
+    b'data: {"type":"response.completed","response":{"usage":{"total_tokens":3}},"usage":{"total_tokens":3}}\n\n'
+    """
+    if b'"response.completed"' not in events and b'"response.incomplete"' not in events:
+        return events
+    return _TERMINAL_LINE.sub(_with_usage, events)
+
+
+def _with_usage(line: re.Match[bytes]) -> bytes:
+    said = line[0].rstrip()
+    try:
+        event = _TERMINAL.decode(said[5:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line[0]
+    usage = bytes(event.response.usage)
+    if event.type not in ("response.completed", "response.incomplete") or bytes(event.usage) or usage in (b"", b"null"):
+        return line[0]
+    return said[:-1] + b',"usage":' + usage + b"}"
+
+
+_NUMBER: Final = re.compile(rb'"sequence_number":[ ]?(\d+)')
+
+
+class ResponsesFlow:
+    """A stream of Responses that passes: its usage is said twice (`usage_on_top`), and an end of ours goes on counting its events."""
+
+    losses: Sequence[Loss] = ()
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._next_number = 0
+
+    @property
+    def fault(self) -> Fault | None:
+        """What ended it badly."""
+        return self._flow.fault
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted tokens, as far as they were said."""
+        return self._flow.usage
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece, return the whole events that may go on."""
+        out = self._flow.feed(data)
+        at = out.rfind(b'"sequence_number":')  # within a text its quotes would be escaped
+        found = _NUMBER.match(out, at) if at >= 0 else None
+        if found is not None:
+            self._next_number = int(found[1]) + 1
+        return usage_on_top(out)
+
+    def end(self) -> bytes:
+        """What was held back; behind a stream that was cut, an error."""
+        had_failed = self.fault is not None
+        out = self._flow.end()
+        return usage_on_top(out) if had_failed or self.fault is None else self._numbered(out)
+
+    def fail(self, fault: Fault) -> bytes:
+        """End it with an error."""
+        return self._numbered(self._flow.fail(fault))
+
+    def _numbered(self, events: bytes) -> bytes:
+        numbers = itertools.count(self._next_number)
+        return _NUMBER.sub(lambda _: b'"sequence_number":%d' % next(numbers), events)
 
 
 class OpenAIPassing(Passing):

@@ -61,7 +61,9 @@ def session_of(fields: Mapping[bytes, bytes], body: bytes, *, scope: str, derive
 
     """
     found = _first_header(fields, _HEADERS_FIRST)
-    if found is None:
+    if found is None and not _may_have_an_id(body):
+        found = _first_header(fields, _HEADERS)  # a look is enough: none of the keys is in the body, at any depth
+    elif found is None:
         try:
             read = _BODY.decode(body)
         except msgspec.DecodeError:
@@ -73,6 +75,10 @@ def session_of(fields: Mapping[bytes, bytes], body: bytes, *, scope: str, derive
         found = _derived(body)
     # A digest: ids may hold names of people, and they are kept and saved.
     return None if found is None else hashlib.sha256(f"{scope}\0{found}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _may_have_an_id(body: bytes) -> bool:
+    return b'"session' in body or b'"prompt_cache_key"' in body or b'"conversation' in body or b'"metadata"' in body
 
 
 def _first_header(fields: Mapping[bytes, bytes], names: Sequence[bytes]) -> str | None:
@@ -184,11 +190,9 @@ class Affinities:
         key = (session, name)
         self._bound[key] = (identity, model, now + self.ttl)
         self._bound.move_to_end(key)
-        while self._bound:  # those whose time is over are at the beginning, unless the ttl has changed
-            oldest = next(iter(self._bound))
-            if len(self._bound) <= self._most and self._bound[oldest][2] > now:
-                break
-            del self._bound[oldest]
+        # Those whose time is over are at the beginning, unless the ttl has changed.
+        while len(self._bound) > self._most or next(iter(self._bound.values()))[2] <= now:
+            self._bound.popitem(last=False)
 
     def unbind(self, session: str, name: str, identity: str) -> None:
         """Let it go, if it is still bound to `identity`."""

@@ -1,7 +1,7 @@
 """What a client's name for a model means, step by step.
 
-1. ``ampcode.model-mappings``: the first that fits replaces the name, on every route.
-2. A suffix in parentheses says how hard to think: ``gpt-5.4(high)``. It is no part of the name, unless the whole is a listed name.
+1. A suffix in parentheses says how hard to think: ``gpt-5.4(high)``. It is no part of the name, unless the whole is a listed name.
+2. ``ampcode.model-mappings``: the first that fits replaces the name, on every route.
 3. ``auto`` is the first listed model that somebody can answer for now.
 4. The catalog finds the deployments of what is left (`dragoman.core.routing.catalog`).
 """

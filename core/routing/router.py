@@ -121,9 +121,7 @@ class Router:
 
     # --- one request ---
 
-    def begin(
-        self, model: str, client_key: ClientKey = ANONYMOUS, now: float = 0.0, *, session: str | None = None
-    ) -> Plan:
+    def begin(self, model: str, client_key: ClientKey, now: float, *, session: str | None = None) -> Plan:
         """Admit a request and make its plan.
 
         Args:
@@ -158,11 +156,11 @@ class Router:
         """What is looked up for a client's name, and its suffix."""
         if not may_ask(key, model):
             raise ModelDenied(f"The client key {key.label!r} may not ask for {model[:200]!r}.", param="model")
-        name = self._mappings.apply(model)
-        suffix: Suffix | None = None
+        name, suffix = (model, None) if self.catalog.is_listed(model) else split_suffix(model)
+        name = self._mappings.apply(name)
         if not self.catalog.is_listed(name):  # else the whole is a name, parentheses and all
-            base, suffix = split_suffix(name)
-            name = self._mappings.apply(base) if suffix is not None else name
+            name, own = split_suffix(name)
+            suffix = own or suffix  # what the operator wrote into a mapping counts before what the client wrote
         if name == AUTO and not self.catalog.is_listed(AUTO):
             name = self._auto(key, now) or name
         return name, suffix
@@ -273,19 +271,19 @@ class Router:
         """Exactly what can be asked for, by `key`."""
         return self.catalog.models(key)
 
-    def explain(self, model: str, now: float, key: ClientKey = ANONYMOUS) -> Explanation:
+    def explain(self, model: str, now: float, *, client_key: ClientKey = ANONYMOUS) -> Explanation:
         """What becomes of a name, who would be asked in which order, and why each other one is out.
 
         Raises:
             ModelDenied: The key may not ask for it.
 
         """
-        name, suffix = self._resolve(model, key, now)
+        name, suffix = self._resolve(model, client_key, now)
         steps = [f"{model!r} is looked up as {name!r}"] if name != model else []
         if suffix is not None:
             steps.append(f"({suffix.text}) says how hard to think")
         candidates: list[Candidate] = []
-        for leg in self._legs(name, key, now):
+        for leg in self._legs(name, client_key, now):
             if leg.why:
                 steps.append(f"{leg.name!r}: {leg.why}")
             candidates += sorted((self._candidate(leg, seat, now) for seat in leg.lane.seats), key=_by_order)
@@ -293,7 +291,7 @@ class Router:
             candidates.append(Candidate(provider, "", upstream_model, 0, 0, why))
         steps += [collision.message for collision in self.catalog.collisions if collision.name == name]
         if not candidates:
-            steps.append(self.catalog.unknown(name, key).message)
+            steps.append(self.catalog.unknown(name, client_key).message)
         return Explanation(model, tuple(steps), tuple(candidates))
 
     def _candidate(self, leg: Leg, seat: Seat, now: float) -> Candidate:

@@ -129,18 +129,18 @@ class Sampled:
         at = int(draw * len(seats))
         steps = len(seats)
         wanted = steps if steps <= _ALL else _SAMPLE
-        while steps and wanted:
-            steps -= 1
+        while seats and steps and wanted:
             if at >= len(seats):
                 at = 0
             seat = seats[at]
             verdict = judge(seat)
             if verdict == DROP:
                 last = seats.pop()
-                if last is not seat:  # the last takes its place, and is looked at next unless it was already
+                if last is not seat:  # the last takes its place, and is looked at next, perhaps again
                     seats[at] = last
                 continue
             at += 1
+            steps -= 1
             if verdict == TAKE:
                 wanted -= 1
                 cost = self._cost(seat)

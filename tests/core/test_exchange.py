@@ -438,7 +438,9 @@ def test_models_are_listed_in_the_reader_s_dialect() -> None:
     talk = Conversation(config(provider(prefix="p")))
     talk.client(get("/v1/models")).client(get("/v1/models", headers=(("anthropic-version", "2023-06-01"),)))
     talk.client(get("/v1/models/p%2Facme-large")).client(get("/v1/models/none"))
-    openai, claude, one, none = talk.answers()
+    talk.client(get("/v1/models", headers=(("x-goog-api-key", "k"),)))
+    openai, claude, one, none, gemini = talk.answers()
+    assert json.loads(gemini[2])["models"][0]["name"] == "models/acme-large"
     assert [m["id"] for m in json.loads(openai[2])["data"]] == ["acme-large", "p/acme-large", "shared", "p/shared"]
     assert json.loads(openai[2])["data"][0].keys() == {"id", "object", "created", "owned_by"}
     assert json.loads(claude[2])["first_id"] == "acme-large"

@@ -79,7 +79,7 @@ def test_credentials_in_turn(gateway: Gateway, upstream: ScriptedUpstream) -> No
 
 
 def test_every_credential_limited(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    """The provider's own words, and when to come back."""
+    """First the provider's own words, and when to come back; until then it is not asked again, and the gateway says so."""
     answer = ask(gateway, chat("limited"))
     assert (answer.status, answer.body) == (429, LIMITED)
     assert (answer.headers["retry-after"], answer.headers["x-ratelimit-reset"]) == ("30", "9")
@@ -87,8 +87,11 @@ def test_every_credential_limited(gateway: Gateway, upstream: ScriptedUpstream) 
     assert len(upstream.asked) == 2
     with sync_client(gateway) as client, pytest.raises(openai.RateLimitError) as error:
         client.chat.completions.create(model="limited", messages=[{"role": "user", "content": "x"}])
-    assert error.value.message.endswith("slow down")
-    assert error.value.code == "rate_limit_exceeded"
+    assert error.value.code == "all_credentials_cooling"
+    assert 0 < int(error.value.response.headers["retry-after"]) <= 30
+    assert "'limited'" in error.value.message
+    assert not [secret for secret in SECRETS if secret in error.value.message]
+    assert len(upstream.asked) == 2
 
 
 def test_headers_there(gateway: Gateway, upstream: ScriptedUpstream) -> None:

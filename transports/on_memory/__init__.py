@@ -1,1 +1,5 @@
-"""The third transport: a network in memory with virtual time. For tests and simulation; the same core, no sockets."""
+"""The third transport: a simulated network with virtual time, for tests and simulations; nothing in it waits or varies."""
+
+from dragoman.transports.on_memory.network import MemoryClient, MemoryNetwork
+
+__all__ = ["MemoryClient", "MemoryNetwork"]

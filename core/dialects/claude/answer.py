@@ -41,7 +41,10 @@ def build_finish(finish: Finish | None, losses: Losses) -> dict[str, Any]:
         return {"stop_reason": "end_turn", "stop_sequence": None}
     if finish.kind in _INEXACT:
         losses.changed("answer.finish", f"{NAME} cannot say {finish.kind}; it reads {_REASONS[finish.kind]}")
-    return {"stop_reason": _REASONS[finish.kind], "stop_sequence": finish.stop if finish.kind == "stop" else None}
+    node = {"stop_reason": _REASONS[finish.kind], "stop_sequence": finish.stop if finish.kind == "stop" else None}
+    if finish.detail is None or node["stop_reason"] != "refusal":
+        return node
+    return {**node, "stop_details": {"type": "refusal", "category": None, "explanation": finish.detail}}
 
 
 def parse_usage(node: Mapping[str, Any]) -> TokenUsage:

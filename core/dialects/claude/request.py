@@ -163,7 +163,8 @@ def _parse_thinking(node: dict[str, Any]) -> Thinking | None:
             budget = reading.optional_integer(thinking, "budget_tokens", "thinking.")
             if budget is None or budget < 0:
                 return Thinking("auto", show=show)
-            return Thinking("budget", budget=budget, show=show) if budget else Thinking("off")
+            # Every model that takes a budget shows its reasoning unless told not to; only newer ones, which take none, omit it.
+            return Thinking("budget", budget=budget, show=show or "auto") if budget else Thinking("off")
         case _:  # "adaptive", and what is newer
             return Thinking("auto", show=show) if effort is None else Thinking("level", level=effort, show=show)
 

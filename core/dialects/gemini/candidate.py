@@ -179,7 +179,8 @@ class CandidateReader:
                 if text and not part.thought and part.thought_signature is None and part.function_call is None:
                     if self.kind is not TextDelta or self.signed:
                         self._begin(TextDelta, out)
-                    self._mark()
+                    if self.chunks == 1:
+                        self._mark()
                     self.said.append(text)
                     out.append(TextDelta(text, self.index))
                 else:
@@ -202,9 +203,8 @@ class CandidateReader:
         out.append(Finished(self.finish, self.index))
 
     def _mark(self) -> None:
-        """Note where a part begins, for segments that name one: only the first chunk can be a whole answer."""
-        if self.chunks == 1:
-            self.starts.append(self.begins + sum(len(piece.encode("utf-8", "surrogatepass")) for piece in self.said))
+        """Note where a part begins, for segments that name one."""
+        self.starts.append(self.begins + sum(len(piece.encode("utf-8", "surrogatepass")) for piece in self.said))
 
     def _begin(self, kind: type, out: list[Delta]) -> None:
         """Make sure that a block of this kind is open and takes more."""
@@ -222,7 +222,8 @@ class CandidateReader:
 
     def _read_part(self, part: Part, out: list[Delta]) -> None:
         sign = signature_from(part.thought_signature, NAME) if part.thought_signature else None
-        self._mark()
+        if self.chunks == 1:  # only the first chunk can be a whole answer
+            self._mark()
         if part.function_call is not None:
             self._read_call(part.function_call, sign, out)
         elif part.text is not None or sign is not None:

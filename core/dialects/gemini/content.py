@@ -58,7 +58,10 @@ _DEFAULT_MIME = {
     "video": "video/mp4",
     "document": "application/pdf",
 }
-_GOOGLES = re.compile(r"gs://|https?://(?:[\w-]+\.)*(?:googleapis\.com|google\.com|youtube\.com|youtu\.be)/", re.ASCII)
+_GOOGLES = re.compile(
+    r"gs://|https://generativelanguage\.|https?://(?:[\w-]+\.)*(?:googleapis\.com|google\.com|youtube\.com|youtu\.be)/",
+    re.ASCII,
+)
 _OLD = re.compile(r"gemini-(?:1|2|exp)|gemma|learnlm", re.ASCII)
 
 
@@ -129,10 +132,22 @@ def parse_parts(value: object, path: str) -> list[Block]:
             and isinstance(last, Reasoning)
             and last.signature is None
         ):  # a stream sends the signature behind its reasoning
-            out[-1] = attrs.evolve(last, signature=block.signature)
+            out[-1] = attrs.evolve(_joined(out), signature=block.signature)
         else:
             out.append(block)
     return out
+
+
+def _joined(blocks: list[Block]) -> Reasoning:
+    """Take back the last reasoning, whole: clients that keep a stream's parts as they came send a part for each delta."""
+    last = blocks[-1]
+    assert isinstance(last, Reasoning)  # who asks has looked
+    begin = len(blocks) - 1
+    while begin and isinstance(before := blocks[begin - 1], Reasoning) and not (before.signature or before.redacted):
+        begin -= 1
+    texts = [block.text for block in blocks[begin:] if isinstance(block, Reasoning)]
+    del blocks[begin + 1 :]
+    return attrs.evolve(last, text="".join(texts))
 
 
 def parse_signature(node: Mapping[str, Any]) -> Signature | None:
@@ -373,24 +388,23 @@ class PartWriter:
             self.losses.dropped(at + ".detail", f"{NAME} cannot say how closely to look at one image")
         if block.cite is not None:
             self.losses.dropped(at + ".cite", f"{NAME} cites no documents")
-        node: dict[str, Any]
-        match block.source:
-            case Inline(mime=mime, data=data):
-                if not mime:
-                    mime = _DEFAULT_MIME[block.kind]
-                    self.losses.changed(at, f"{NAME} wants a type: {mime} was assumed")
-                node = {"inlineData": {"mimeType": mime, "data": data}}
-            case Link(url=url, mime=said):
-                file = {"fileUri": url}
-                if guessed := said or _mime_of(url):
-                    file["mimeType"] = guessed
-                node = {"fileData": file}
-                if not _GOOGLES.match(url) and not url.startswith("https://generativelanguage."):
-                    self.losses.changed(at, "only the newest models of Gemini fetch addresses outside of Google")
-            case FileId(dialect=dialect):
-                self.losses.dropped(at, f"a file uploaded to {dialect} is not there for {NAME}")
-                return []
+        if isinstance(block.source, FileId):
+            self.losses.dropped(at, f"a file uploaded to {block.source.dialect} is not there for {NAME}")
+            return []
+        node = self._source(block.source, block.kind, at)
         return [{**fields_for(NAME, block.extras), **self._sign(node, block.signature, at)}]
+
+    def _source(self, source: Inline | Link, kind: MediaKind, at: str) -> dict[str, Any]:
+        if isinstance(source, Inline):
+            if not source.mime:
+                self.losses.changed(at, f"{NAME} wants a type: {_DEFAULT_MIME[kind]} was assumed")
+            return {"inlineData": {"mimeType": source.mime or _DEFAULT_MIME[kind], "data": source.data}}
+        file = {"fileUri": source.url}
+        if guessed := source.mime or _mime_of(source.url):
+            file["mimeType"] = guessed
+        if not _GOOGLES.match(source.url):
+            self.losses.changed(at, "only the newest models of Gemini fetch addresses outside of Google")
+        return {"fileData": file}
 
 
 def build_call(block: ToolCall) -> dict[str, Any]:

@@ -236,5 +236,5 @@ def allow_null(out: dict[str, Any]) -> None:
         types = out["type"] if isinstance(out["type"], list) else [out["type"]]
         if "null" not in types:
             out["type"] = [*types, "null"]
-    elif "anyOf" in out and {"type": "null"} not in out["anyOf"]:
+    elif isinstance(out.get("anyOf"), list) and {"type": "null"} not in out["anyOf"]:
         out["anyOf"] = [*out["anyOf"], {"type": "null"}]

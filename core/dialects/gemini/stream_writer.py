@@ -179,8 +179,8 @@ class Writer:
                 self._end_block(choice, out)
             case WholeBlock(block):
                 self._block(block, choice, out)
-            case Finished(finish):
-                choice.finish = finish
+            case _:
+                choice.finish = delta.finish
 
     def _end_block(self, choice: _ChoiceWriter, out: list[bytes]) -> None:
         started = choice.call

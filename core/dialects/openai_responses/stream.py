@@ -11,36 +11,29 @@ from typing import Any
 
 import msgspec
 
-from dragoman.core.chat.blocks import CallKind, Citation, Reasoning
+from dragoman.core.chat.blocks import Reasoning
 from dragoman.core.chat.fault import TRUNCATED, Fault
-from dragoman.core.chat.loss import Loss, Losses
-from dragoman.core.chat.names import made_up_call_id
-from dragoman.core.chat.signature import Signature
+from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.stream import (
     AnswerEnded,
     AnswerStarted,
     BlockEnded,
-    CitationDelta,
     Delta,
     Finished,
-    LogprobsDelta,
-    ReasoningDelta,
     RefusalDelta,
     SignatureDelta,
     StreamFailed,
     TextDelta,
     ToolCallDelta,
-    ToolCallStarted,
     UsageUpdate,
-    WholeBlock,
 )
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.openai_responses.answer import created_of, has_failed, parse_finish, parse_usage
-from dragoman.core.dialects.openai_responses.content import parse_citation, parse_citations
+from dragoman.core.dialects.openai_responses.content import parse_citation
 from dragoman.core.dialects.openai_responses.errors import fault_in_stream
-from dragoman.core.dialects.openai_responses.items import belongs_to_a_call, parse_item, parse_signature
-from dragoman.core.errors import BadRequest, BadStream
+from dragoman.core.dialects.openai_responses.stream_item import CALLS, Item
+from dragoman.core.errors import BadStream
 from dragoman.core.json_text import loads
 from dragoman.core.sse import EventReader, ServerSentEvent
 
@@ -81,219 +74,6 @@ def _leniently(node: dict[str, Any]) -> _Event:
     return _Event(**fields, logprobs=logprobs if isinstance(logprobs, list) else None, error=node.get("error"))
 
 
-_DELTAS: Mapping[type, Callable[[str], Delta]] = {TextDelta: TextDelta, RefusalDelta: RefusalDelta}
-_CALLS: Mapping[str, CallKind] = {"function_call": "function", "custom_tool_call": "custom"}
-
-
-class _Item:
-    """One item as far as it has come. Its deltas go to `out`, which is the stream itself when it is its turn."""
-
-    __slots__ = (
-        "answer_id", "held", "id", "index", "is_done", "is_summary", "joint", "kind", "logprobs", "losses", "notes", "open", "out",
-        "part", "parts_done", "refused", "said", "signature", "started",
-    )  # fmt: skip
-
-    def __init__(self, kind: str, ident: str | None, index: int, answer_id: str, losses: list[Loss]) -> None:
-        self.kind = kind
-        self.id = ident
-        self.index = index
-        self.answer_id = answer_id
-        self.losses = losses
-        self.held: list[Delta] = []  # until the items before it are done
-        self.out: list[Delta] = self.held
-        self.open: type | None = None  # of the open block, by the delta that makes it up
-        self.part = 0  # which part of the item is being read
-        self.parts_done: set[int] = set()
-        self.said: list[str] = []  # of that part, or of the call's arguments
-        self.notes: list[Citation] = []
-        self.logprobs = False
-        self.refused = False
-        self.joint = ""  # what stands before the open part of reasoning
-        self.is_summary = False
-        self.signature: Signature | None = None  # of a call, brought along before it
-        self.started = False  # of a call: whether it has been passed on
-        self.is_done = False
-
-    # -- parts of a message
-
-    def more(self, kind: type, part: int, text: str) -> None:
-        """More of a part's text."""
-        if part in self.parts_done:
-            return
-        if self.open is not kind or self.part != part:
-            self.close()
-            self.open = kind
-            self.part = part
-            self.said = []
-        self.refused = self.refused or kind is RefusalDelta
-        self.said.append(text)
-        self.out.append(_DELTAS[kind](text))
-
-    def whole(self, kind: type, part: int, text: str) -> None:
-        """The whole text of a part: what has not come in pieces comes now."""
-        is_open = self.open is kind and self.part == part
-        rest = self._rest(text) if is_open else text
-        if rest:
-            self.more(kind, part, rest)
-
-    def _rest(self, text: str) -> str:
-        said = "".join(self.said)
-        if text.startswith(said):
-            return text[len(said) :]
-        self.losses.append(Loss("answer.blocks", "changed", "the whole of a text was not what its pieces had said"))
-        return ""
-
-    def whole_part(self, part: int, node: dict[str, Any]) -> None:
-        """A part that is complete."""
-        if part in self.parts_done:
-            return
-        if reading.text(node, "type") == "refusal":
-            self.whole(RefusalDelta, part, reading.text(node, "refusal"))
-        elif reading.text(node, "type") == "output_text":
-            self.whole(TextDelta, part, reading.text(node, "text"))
-            if self.open is TextDelta and self.part == part:
-                self.notes += list(parse_citations(node))[len(self.notes) :]
-                self.tokens(node.get("logprobs"), is_whole=True)
-        if self.part == part:
-            self.close()
-        self.parts_done.add(part)
-
-    def tokens(self, found: Any, *, is_whole: bool) -> None:
-        """Probabilities, which come with the pieces or with the whole."""
-        if isinstance(found, list) and found and not (is_whole and self.logprobs):
-            self.logprobs = True
-            self.out.append(LogprobsDelta(found))
-
-    def close(self) -> None:
-        """Close the open block, if any."""
-        if self.open is None:
-            return
-        self.out += [CitationDelta(note) for note in self.notes]
-        self.out.append(BlockEnded())
-        if self.open is not ReasoningDelta:
-            self.parts_done.add(self.part)
-        self.open = None
-        self.notes = []
-        self.logprobs = False
-
-    # -- reasoning: one block, its parts with a blank line between them
-
-    def think(self, part: int, text: str, *, is_summary: bool) -> None:
-        """More of a part of reasoning. When there are both a summary and the raw text, what came first stays."""
-        if self.open is None:
-            self.open = ReasoningDelta
-            self.is_summary = is_summary
-        elif self.is_summary != is_summary:
-            return
-        elif self.part != part:
-            self.joint = "\n\n"
-            self.said = []
-            text = self.joint + text
-        self.part = part
-        self.said.append(text)
-        self.out.append(ReasoningDelta(text, 0, is_summary, self.id))
-
-    def whole_thought(self, part: int, text: str, *, is_summary: bool) -> None:
-        """The whole text of a part of reasoning."""
-        if self.open is not None and self.is_summary != is_summary:
-            return
-        if self.open is None or part > self.part:
-            rest = text
-        elif part == self.part:
-            rest = self._rest(self.joint + text)
-        else:
-            return
-        if rest:
-            self.think(part, rest, is_summary=is_summary)
-
-    # -- calls
-
-    def start_call(self, node: Mapping[str, Any], *, is_last: bool) -> None:
-        """Pass on that a call has begun, once its name is known; with `is_last`, what is missing is made up."""
-        if self.started:
-            return
-        name, call_id = reading.text(node, "name"), reading.text(node, "call_id")
-        if not (name and call_id) and not is_last:
-            return
-        call_id = call_id or made_up_call_id(self.answer_id, 0, self.index, name)
-        namespace = reading.text_or_none(node, "namespace")
-        self.started = True
-        self.out.append(ToolCallStarted(call_id, name, 0, _CALLS[self.kind], namespace, self.signature, self.id))
-        self.out += [ToolCallDelta(text) for text in self.said]
-
-    def argue(self, text: str) -> None:
-        """More of the arguments."""
-        self.said.append(text)
-        if self.started:
-            self.out.append(ToolCallDelta(text))
-
-    def whole_arguments(self, text: str) -> None:
-        """All of the arguments."""
-        rest = self._rest(text)
-        if rest:
-            self.argue(rest)
-
-    # -- the end
-
-    def finish(self, node: dict[str, Any]) -> Reasoning | None:
-        """The item is complete; `node` is the whole of it, or empty when nobody said.
-
-        Returns:
-            Reasoning that may be the signature of the call that follows, which is the caller's to pass on.
-
-        """
-        self.is_done = True
-        self.kind = self.kind or reading.text(node, "type")
-        if self.kind == "message":
-            for n, part in enumerate(reading.sub_objects(node, "content")):
-                self.whole_part(n, part)
-            self.close()
-        elif self.kind == "reasoning":
-            return self._finish_reasoning(node)
-        elif self.kind in _CALLS:
-            self._finish_call(node)
-        elif node:
-            self._finish_other(node)
-        return None
-
-    def _finish_reasoning(self, node: dict[str, Any]) -> Reasoning | None:
-        is_summary = any(reading.text(part, "text") for part in reading.sub_objects(node, "summary"))
-        parts = [
-            reading.text(part, "text") for part in reading.sub_objects(node, "summary" if is_summary else "content")
-        ]
-        for n, text in enumerate(parts):
-            self.whole_thought(n, text, is_summary=is_summary)
-        sign, redacted = parse_signature(node)
-        if redacted:
-            self.close()
-            self.out.append(WholeBlock(Reasoning("", sign, redacted=True)))
-        elif sign is not None:
-            alone = Reasoning("", sign, item_id=self.id)
-            if self.open is None and belongs_to_a_call(alone):
-                return alone
-            self.open = ReasoningDelta
-            self.out.append(SignatureDelta(sign, 0, self.id))
-        self.close()
-        return None
-
-    def _finish_call(self, node: dict[str, Any]) -> None:
-        self.start_call(node, is_last=True)
-        word = "arguments" if self.kind == "function_call" else "input"
-        if whole := reading.text(node, word):
-            self.whole_arguments(whole)
-        if not self.said and self.kind == "function_call":
-            self.argue("{}")
-        self.out.append(BlockEnded())
-
-    def _finish_other(self, node: dict[str, Any]) -> None:
-        try:
-            message = parse_item(node, "output")
-        except BadRequest as error:
-            self.losses.append(Loss("answer.blocks", "dropped", error.message))
-            return
-        self.out += [WholeBlock(block) for block in message.content]
-
-
 class Reader:
     r"""Reads a stream; see `dragoman.core.dialects.dialect.StreamReader`.
 
@@ -303,16 +83,15 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self._collect = Losses()
-        self.losses: list[Loss] = self._collect.found
+        self.losses: list[Loss] = []
         self.usage: TokenUsage | None = None
         self._events = EventReader()
         self._answer_id: str | None = None  # None: nothing has begun
-        self._items: dict[int, _Item] = {}  # by their index
-        self._by_id: dict[str, _Item] = {}
+        self._items: dict[int, Item] = {}  # by their index
+        self._by_id: dict[str, Item] = {}
         self._next = 0  # the index of an item that has none
-        self._queue: list[_Item] = []  # not done yet, in order; the first one writes into the stream
-        self._open: _Item | None = None  # the first one, while it only goes on: with events of this kind, for this part
+        self._queue: list[Item] = []  # not done yet, in order; the first one writes into the stream
+        self._open: Item | None = None  # the first one, while it only goes on: with events of this kind, for this part
         self._open_kind: str | None = None
         self._open_part: int | None = None
         self._open_delta: Callable[[str], Delta] = TextDelta
@@ -428,7 +207,7 @@ class Reader:
         self._count(reading.sub_object(response, "usage") or event.usage or {}, out)
         finish = parse_finish(
             {"status": "incomplete" if event.type == "response.incomplete" else "completed", **response},
-            has_calls=any(item.kind in _CALLS for item in self._items.values()),
+            has_calls=any(item.kind in CALLS for item in self._items.values()),
             has_refusal=any(item.refused for item in self._items.values()),
         )
         self._done = True
@@ -445,13 +224,13 @@ class Reader:
 
     # -- items
 
-    def _add(self, node: dict[str, Any], index: int | None, out: list[Delta]) -> _Item:
+    def _add(self, node: dict[str, Any], index: int | None, out: list[Delta]) -> Item:
         self._start({}, out)
         kind = reading.text(node, "type")
         if index is None or index in self._items:
             index = self._next
         self._next = max(self._next, index + 1)
-        item = _Item(kind, reading.text_or_none(node, "id"), index, self._answer_id or "", self.losses)
+        item = Item(kind, reading.text_or_none(node, "id"), index, self._answer_id or "", self.losses)
         self._items[index] = item
         if item.id is not None:
             self._by_id[item.id] = item
@@ -459,21 +238,21 @@ class Reader:
             item.out = out
             self._release(item, out)
         self._queue.append(item)
-        if kind in _CALLS:
+        if kind in CALLS:
             item.start_call(node, is_last=False)
         return item
 
-    def _release(self, item: _Item | None, out: list[Delta]) -> None:
+    def _release(self, item: Item | None, out: list[Delta]) -> None:
         """Give a lone signature to the call that it came before, or pass it on."""
         alone, self._alone = self._alone, None
         if alone is None or alone.signature is None:
             return
-        if item is not None and item.kind in _CALLS:
+        if item is not None and item.kind in CALLS:
             item.signature = alone.signature
         else:
             out += [SignatureDelta(alone.signature, 0, alone.item_id), BlockEnded()]
 
-    def _finish(self, item: _Item, node: dict[str, Any], out: list[Delta]) -> None:
+    def _finish(self, item: Item, node: dict[str, Any], out: list[Delta]) -> None:
         """Complete an item; the ones behind it that were held come out."""
         self._alone = item.finish(node) or self._alone
         while self._queue and self._queue[0].is_done:
@@ -484,7 +263,7 @@ class Reader:
                 self._queue[0].held = []
                 self._queue[0].out = out
 
-    def _item_of(self, event: _Event, kind: str, out: list[Delta]) -> _Item | None:
+    def _item_of(self, event: _Event, kind: str, out: list[Delta]) -> Item | None:
         """The item an event belongs to, added now if nobody has; None when it is complete, or of another kind."""
         item = self._by_id.get(event.item_id or "")
         if item is None and event.output_index is not None:
@@ -500,7 +279,7 @@ class Reader:
         known = self._by_id.get(reading.text(node, "id"))
         if known is None:
             self._add(node, event.output_index, out)
-        elif known.kind in _CALLS:
+        elif known.kind in CALLS:
             known.start_call(node, is_last=False)
 
     def _item_done(self, event: _Event, out: list[Delta]) -> None:
@@ -516,7 +295,7 @@ class Reader:
 
     # -- what an item is made of
 
-    def _goes_on(self, item: _Item, event: _Event, delta: Callable[[str], Delta]) -> None:
+    def _goes_on(self, item: Item, event: _Event, delta: Callable[[str], Delta]) -> None:
         """Expect that the next event is like this one."""
         if item is self._queue[0] and item.id == event.item_id and event.type is not None:
             self._open = item

@@ -18,6 +18,9 @@ def test_there_and_back(signature: Signature) -> None:
     assert unwrap(wrap(signature)) == signature == unwrap(wrap_base64(signature))
     assert signature_from(wrap(signature), "claude") == signature
     assert base64.b64decode(wrap_base64(signature), validate=True)
+    assert (
+        unwrap(wrap_base64(signature).translate({ord("+"): "-", ord("/"): "_"})) == signature
+    )  # as google-genai returns it
 
 
 @given(st.binary(min_size=1).map(lambda data: base64.b64encode(data).decode()))

@@ -38,7 +38,7 @@ def test_the_table_has_no_other_rows() -> None:
     assert set(TRANSITIONS) == set(itertools.product(S, I)) - NEVER
 
 
-@pytest.mark.parametrize("state", sorted(PAUSES, key=lambda state: state.name))
+@pytest.mark.parametrize("state", [state for state in S if state in PAUSES])
 def test_every_pause_ends(state: CredentialState) -> None:
     """By time alone, and never in a stampede."""
     standing = Standing()

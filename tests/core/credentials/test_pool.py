@@ -7,7 +7,7 @@ import pytest
 
 from dragoman.core.config import Cooldowns, QuotaRule
 from dragoman.core.credentials.credential import CredentialState
-from dragoman.core.credentials.lane import Lane
+from dragoman.core.credentials.lane import Lane, Offer
 from dragoman.core.credentials.outcome import Kind, Outcome, Scope, broken, classify, succeeded
 from dragoman.core.credentials.pool import Lease, MemberRule, Pool
 from dragoman.core.errors import MisuseError
@@ -16,6 +16,7 @@ from dragoman.core.routing.strategy import STRATEGIES
 NOW = 1_700_000_000.0
 GOOD = succeeded([], NOW)
 LIMITED = classify(429, [], b"", NOW)
+SPENT = classify(429, [], b'{"error": {"code": "insufficient_quota"}}', NOW)
 FAILED = classify(503, [], b"", NOW)
 
 
@@ -163,14 +164,14 @@ def test_disabled_cooling() -> None:
         pool, lane, succeeded([(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"9s")], NOW)
     )
     once(pool, lane, classify(401, [], b"", NOW))
-    assert take(pool, lane)
+    assert take(pool, lane).is_open
 
 
 def test_the_last_one_is_spared() -> None:
     """A 503 locked the only credential for a minute elsewhere; where there is another, it rests."""
     pool, lane = made(1)
     once(pool, lane, FAILED)
-    assert take(pool, lane)
+    assert take(pool, lane).is_open
     pool, lane = made(2)
     once(pool, lane, FAILED)
     assert {once(pool, lane) for _ in range(4)} == {"id1"}
@@ -239,7 +240,7 @@ def test_concurrency() -> None:
     assert pool.pick(lane, NOW) is None
     assert pool.why_not(lane.seats[0], NOW) == "busy: 2 attempts in flight, no more than 2 are allowed"
     pool.report(first, GOOD, NOW)
-    assert take(pool, lane)
+    assert take(pool, lane).is_open
 
 
 def test_preference() -> None:
@@ -249,8 +250,8 @@ def test_preference() -> None:
     kept = pool.pick(lane, NOW, preferred=seat)
     assert kept is not None
     assert kept.seat is seat
-    for refusal in ({"tried": {seat.offer}}, {"shunned": {"lab"}}):
-        found = pool.pick(lane, NOW, preferred=seat, **refusal)  # type: ignore[arg-type]
+    for tried, shunned in (({seat.offer}, set[str]()), (set[Offer](), {"lab"})):
+        found = pool.pick(lane, NOW, preferred=seat, tried=tried, shunned=shunned)
         assert found is None or found.seat is not seat
     pool.report(kept, LIMITED, NOW)
     assert all(take(pool, lane).seat is not seat for _ in range(4))
@@ -315,7 +316,7 @@ def test_the_operator() -> None:
     assert pool.pick(lane, NOW) is None
     assert pool.why_not(lane.seats[0], NOW) == "disabled"
     pool.switch("id0", on=True, now=NOW)
-    assert take(pool, lane)
+    assert take(pool, lane).is_open
 
 
 def test_latency_is_an_average() -> None:
@@ -358,7 +359,7 @@ def test_nonsense_is_not_restored(data: Any) -> None:
     """A file of another version, or a broken one, must not stop the gateway."""
     pool, lane = made(1)
     pool.restore(data, NOW)
-    assert take(pool, lane)
+    assert take(pool, lane).is_open
 
 
 def test_memory_is_bounded() -> None:
@@ -372,7 +373,7 @@ def test_memory_is_bounded() -> None:
         pool._standing(member, member.offer(f"trouble-{i}"))
     assert len(member.offers) <= 512
     now = NOW
-    for _ in range(3000):
+    for _ in range(1200):
         now += 0.5
         lease = pool.pick(lane, now)
         if lease is not None:
@@ -399,4 +400,32 @@ def test_parking_and_waking_many_times() -> None:
     assert len(lane._wakes) <= 70
     for seat in lane.seats:
         lane.readmit(seat)
-    assert take(pool, lane, now)
+    assert take(pool, lane, now).is_open
+    assert take(pool, lane, now + 5000).is_open  # what is left in the heap is over, and of no interest
+
+
+def test_what_is_saved_of_what_is_under_way() -> None:
+    """A probe, a renewal: what comes after a restart is a probe. A credential that is switched off has no say in it."""
+    pool, lane = made(3, is_refreshable=True)
+    once(pool, lane, LIMITED)
+    for _ in range(3):
+        take(pool, lane, NOW + 1)
+    once(pool, lane, classify(401, [], b"", NOW), NOW + 1)
+    pool.switch("id2", on=False, now=NOW)
+    other, _ = made(3)
+    other.switch("id2", on=False, now=NOW)
+    data = pool.save()
+    other.restore({"members": {**data["members"], "id2": {"standing": ["COOLING", NOW + 9, 0.0, "", 0]}}}, NOW + 1)  # type: ignore[dict-item]
+    found = [row.state.name for row in other.snapshot(NOW + 1)]
+    assert found.count("HALF_OPEN") >= 2
+    assert state(other, "id2") is CredentialState.DISABLED
+
+
+def test_a_limit_on_one_that_is_switched_off() -> None:
+    """Its attempts end; nothing is due for it."""
+    pool, lane = made(1)
+    lease = take(pool, lane)
+    pool.switch("id0", on=False, now=NOW)
+    pool.report(lease, SPENT, NOW)
+    assert pool.next_deadline() == math.inf
+    assert pool.take_changes()[-1].after is CredentialState.DISABLED

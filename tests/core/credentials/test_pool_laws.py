@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -56,6 +57,10 @@ def is_well(seat: Seat, now: float) -> bool:
 class PoolLaws(RuleBasedStateMachine):
     """One pool and its twin, which gets the same inputs."""
 
+    members: list[MemberRule]
+    pools: tuple[Pool, Pool]
+    lanes: list[list[Lane]]
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000_000.0
@@ -77,7 +82,7 @@ class PoolLaws(RuleBasedStateMachine):
         priorities: list[int],
         refreshable: bool,
     ) -> None:
-        self.rules = [
+        self.members = [
             MemberRule(
                 f"id{i}", "lab", f"key-{i}", limits[i], quotas=tuple(rules), is_refreshable=refreshable and i == 0
             )
@@ -85,7 +90,7 @@ class PoolLaws(RuleBasedStateMachine):
         ]
         self.pools, self.lanes = (Pool(), Pool()), []
         for pool in self.pools:
-            pool.configure(self.rules, self.now)
+            pool.configure(self.members, self.now)
             seats = [(f"id{i}", model, priorities[i], 1 + i) for i in range(len(quotas)) for model in ("m", "n")]
             lanes = [pool.lane(seats, STRATEGIES[strategy]), pool.lane(seats[:1], STRATEGIES[strategy])]
             self.lanes.append(lanes)
@@ -174,7 +179,7 @@ class PoolLaws(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 3), what=st.sampled_from(["on", "off", "clear", "clear model", "renewed", "not renewed"]))
     def operate(self, who: int, what: str) -> None:
-        identity = self.rules[who % len(self.rules)].identity
+        identity = self.members[who % len(self.members)].identity
         for pool in self.pools:
             if what in ("on", "off"):
                 pool.switch(identity, on=what == "on", now=self.now)
@@ -196,18 +201,18 @@ class PoolLaws(RuleBasedStateMachine):
         """A new configuration with the same credentials changes nothing of what is known."""
         for pool in self.pools:
             before = pool.snapshot(self.now)
-            pool.configure([attrs_without_disabled(rule, pool) for rule in self.rules], self.now)
+            pool.configure([attrs_without_disabled(rule, pool) for rule in self.members], self.now)
             assert pool.snapshot(self.now) == before
 
     @rule()
     def restart(self) -> None:
         """LAW: save and restore keep instants and counts; what was on its way becomes a probe to come."""
         pool, other = self.pools[0], Pool()
-        other.configure(self.rules, self.now)
+        other.configure(self.members, self.now)
         other.restore(json.loads(json.dumps(pool.save())), self.now)
         for identity, member in pool.members.items():
             found = other.members[identity]
-            pairs = [(member.standing, found.standing)]
+            pairs: list[tuple[Any, Any]] = [(member.standing, found.standing)]
             pairs += [
                 (offer.standing, found.offers[model].standing)
                 for model, offer in member.offers.items()
@@ -229,7 +234,7 @@ class PoolLaws(RuleBasedStateMachine):
     @invariant()
     def leases_are_counted(self) -> None:
         """LAW: concurrency limits hold, leases are given back exactly once."""
-        if not hasattr(self, "rules"):
+        if not hasattr(self, "members"):
             return
         for i, pool in enumerate(self.pools):
             for member in pool.members.values():
@@ -240,7 +245,7 @@ class PoolLaws(RuleBasedStateMachine):
     @invariant()
     def every_pause_ends(self) -> None:
         """LAW: every cooldown ends, and no later than the longest configured one."""
-        if not hasattr(self, "rules"):
+        if not hasattr(self, "members"):
             return
         for pool in self.pools:
             for member in pool.members.values():
@@ -253,7 +258,7 @@ class PoolLaws(RuleBasedStateMachine):
     @invariant()
     def windows_are_never_negative(self) -> None:
         """LAW: windows are never negative; requests never over-spent; tokens by no more than what was in flight."""
-        if not hasattr(self, "rules"):
+        if not hasattr(self, "members"):
             return
         for pool in self.pools:
             for member in pool.members.values():
@@ -274,8 +279,6 @@ class PoolLaws(RuleBasedStateMachine):
 
 def attrs_without_disabled(rule_: MemberRule, pool: Pool) -> MemberRule:
     """The rule as a configuration would say it now."""
-    import attrs
-
     return attrs.evolve(rule_, disabled=pool.members[rule_.identity].standing.state is CredentialState.DISABLED)
 
 

@@ -83,7 +83,7 @@ def test_derived() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"input": "Hello", "instructions": "x"}, {"input": [{"role": "developer", "content": "d"}, {"role": "user", "content": "Hello"}]},
+        {"input": "Hello", "instructions": "x", "messages": [{"role": "user", "content": "Other"}]}, {"input": [{"role": "developer", "content": "d"}, {"role": "user", "content": "Hello"}]},
         {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
     ],
 )  # fmt: skip

@@ -123,6 +123,7 @@ def test_any_model_beside_those_listed() -> None:
     """Under the name and the prefix; what is excluded stays so."""
     catalog = a_catalog(a_provider("acme", prefix="ac", takes_any=True, excluded_models=("*-mini",)))
     assert [card.id for card in catalog.models()] == ["one", "ac/one", "two", "ac/two"]
+    assert (catalog.is_listed("ac/one"), catalog.is_listed("acme/one")) == (True, False)
     for name, upstream_model in (("one", "up-1"), ("ac/one", "up-1"), ("acme/one", "one"), ("ac/x/y", "x/y")):
         assert [target.upstream_model for target in catalog.find(name)] == [upstream_model]
     for name in ("new", "ac/new-mini", "acme/NEW-MINI"):

@@ -1,5 +1,7 @@
 """What can be asked for, and who may answer."""
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -8,7 +10,7 @@ from dragoman.core.errors import UnknownModel
 from dragoman.core.routing.catalog import Catalog, identity_of
 
 
-def provider(name: str, *models: str, **more: object) -> Provider:
+def provider(name: str, *models: str, **more: Any) -> Provider:
     """Models as ``upstream`` or ``upstream=alias``."""
     pairs = tuple(Model(m.partition("=")[0], m.rpartition("=")[2]) for m in models)
     base = Provider(
@@ -17,7 +19,7 @@ def provider(name: str, *models: str, **more: object) -> Provider:
     return attrs.evolve(base, **more)
 
 
-def catalog(*providers: Provider, **more: object) -> Catalog:
+def catalog(*providers: Provider, **more: Any) -> Catalog:
     return Catalog(attrs.evolve(Config(providers=providers), **more), "dragoman/0")
 
 
@@ -112,3 +114,13 @@ def test_no_secret_in_repr() -> None:
     route = found.route("m")
     assert "s-lab" not in repr(route)
     assert "s-lab" not in repr(found.find("m"))
+
+
+def test_keyless_providers_get_no_authorization() -> None:
+    """And a provider's own headers go to it, credential or not."""
+    keyless = catalog(provider("lab", "m", credentials=(Credential("keyless"),), headers=(("X-Cost", "1"),))).find("m")[
+        0
+    ]
+    assert b"authorization" not in keyless.head
+    assert b"x-cost: 1\r\n" in keyless.head
+    assert b"authorization: Bearer s-lab\r\n" in catalog(provider("lab", "m")).find("m")[0].head

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.core.access import ANONYMOUS
 from dragoman.core.config import (
     ClientKey,
     Config,
@@ -66,7 +67,7 @@ def fail(plan: Plan, outcome: Outcome = LIMITED, now: float = NOW) -> str:
 
 
 def answer(made: Router, model: str = "m", now: float = NOW, **more: Any) -> str:
-    return fail(made.begin(model, now=now, **more), GOOD, now)
+    return fail(made.begin(model, more.pop("client_key", ANONYMOUS), now, **more), GOOD, now)
 
 
 def over(plan: Plan, now: float = NOW) -> GiveUp:
@@ -87,30 +88,30 @@ def waits(plan: Plan, now: float = NOW) -> float:
 
 def test_the_way_of_a_name() -> None:
     """Mapping, suffix, mapping of what is left; a listed name with parentheses is itself."""
-    mappings = (Mapped("claude-opus", "m"), Mapped("gpt-(.*)", r"x-\1", is_regex=True))
+    mappings = (Mapped("claude-opus", "m"), Mapped("gpt-(.*)", r"x-\1", is_regex=True), Mapped("hard", "m(max)"))
     made = router(provider("a", "m", "x-5", "odd(high)", keys=1), model_mappings=mappings)
     for name, upstream, suffix in [
         ("m", "m", None), ("m(high)", "m", Suffix("high", level="high")), ("claude-opus(low)", "m", Suffix("low", level="low")),
-        ("gpt-5(8192)", "x-5", Suffix("8192", budget=8192)), ("odd(high)", "odd(high)", None),
+        ("gpt-5(8192)", "x-5", Suffix("8192", budget=8192)), ("odd(high)", "odd(high)", None), ("hard(low)", "m", Suffix("max", level="max")),
     ]:  # fmt: skip
-        plan = made.begin(name, now=NOW)
+        plan = made.begin(name, ANONYMOUS, NOW)
         assert ask(plan) == f"a0/{upstream}"
         assert plan.suffix == suffix
     with pytest.raises(UnknownModel, match="'n'"):
-        made.begin("n", now=NOW)
+        made.begin("n", ANONYMOUS, NOW)
 
 
 def test_auto() -> None:
     """The first listed model that somebody can answer for now."""
     made = router(provider("a", "one"), provider("b", "two"))
     assert answer(made, "auto") == "a0/one"
-    fail(made.begin("one", now=NOW), LIMITED)
+    fail(made.begin("one", ANONYMOUS, NOW), LIMITED)
     assert answer(made, "auto(high)") == "b0/two"
-    fail(made.begin("two", now=NOW), LIMITED)
-    assert made.begin("auto", now=NOW).model == "one"
+    fail(made.begin("two", ANONYMOUS, NOW), LIMITED)
+    assert made.begin("auto", ANONYMOUS, NOW).model == "one"
     assert answer(router(provider("a", "x", "y=auto")), "auto") == "a0/y"
     with pytest.raises(UnknownModel):
-        router(provider("a")).begin("auto", now=NOW)
+        router(provider("a")).begin("auto", ANONYMOUS, NOW)
 
 
 def test_client_keys() -> None:
@@ -140,7 +141,7 @@ def test_client_keys() -> None:
 def test_one_after_another() -> None:
     """None twice in a round; with the reasons of the journal; then the last answer stands."""
     made = router(provider("a", "m", keys=2))
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     step = plan.next(NOW)
     assert isinstance(step, Choice)
     assert step.reason == "first by round-robin"
@@ -161,14 +162,14 @@ def test_one_after_another() -> None:
 @pytest.mark.parametrize("outcome", [GOOD, classify(400, [], b"", NOW), broken(Kind.ABANDONED)])
 def test_what_ends_an_exchange(outcome: Outcome) -> None:
     """An answer, a fault of the request, a client that left."""
-    plan = router(provider("a", "m", keys=5), request_retry=5).begin("m", now=NOW)
+    plan = router(provider("a", "m", keys=5), request_retry=5).begin("m", ANONYMOUS, NOW)
     fail(plan, outcome)
     assert "no other credential would better it" in over(plan).reason
 
 
 def test_rounds() -> None:
     """As many as are configured, with a breath that grows where nobody cools."""
-    plan = router(provider("a", "m"), request_retry=3).begin("m", now=NOW)
+    plan = router(provider("a", "m"), request_retry=3).begin("m", ANONYMOUS, NOW)
     pauses = []
     for _ in range(3):
         fail(plan, FAILED)
@@ -183,14 +184,14 @@ def test_rounds() -> None:
     [(REFUSED, False), (NO_MODEL, False), (classify(403, [], b"", NOW), True), (broken(Kind.CUT), True)],
 )
 def test_what_is_worth_another_round(outcome: Outcome, again: bool) -> None:
-    plan = router(provider("a", "m"), request_retry=1, disable_cooling=True).begin("m", now=NOW)
+    plan = router(provider("a", "m"), request_retry=1, disable_cooling=True).begin("m", ANONYMOUS, NOW)
     fail(plan, outcome)
     assert isinstance(plan.next(NOW), Wait) == again
 
 
 def test_max_retry_credentials() -> None:
     """So many in each round."""
-    plan = router(provider("a", "m", keys=5), max_retry_credentials=2, request_retry=1).begin("m", now=NOW)
+    plan = router(provider("a", "m", keys=5), max_retry_credentials=2, request_retry=1).begin("m", ANONYMOUS, NOW)
     assert [fail(plan, FAILED), fail(plan, FAILED)] == ["a0/m", "a1/m"]
     waits(plan)
     assert [fail(plan, FAILED), fail(plan, FAILED)] == ["a2/m", "a3/m"]
@@ -200,12 +201,12 @@ def test_max_retry_credentials() -> None:
 def test_waiting_for_a_cooldown() -> None:
     """For the nearest, if it is near enough; with jitter, and never longer than allowed."""
     made = router(provider("a", "m", keys=2), max_retry_interval=30.0, request_retry=1, draw=lambda: 0.5)
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, after(LIMITED, 20))
     fail(plan, after(LIMITED, 50))
     assert waits(plan) == 21.0
     assert fail(plan, GOOD, NOW + 21) == "a0/m"
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, after(LIMITED, 45))
     assert "later than max-retry-interval" in over(plan).reason
     assert plan.next(NOW).retry_at == NOW + 45  # type: ignore[union-attr]
@@ -215,10 +216,10 @@ def test_own_number_of_rounds() -> None:
     """A credential's own beats the global one; the greatest of those that were asked counts."""
     keys = (Credential("a0", "x", request_retry=0), Credential("a1", "y"))
     made = router(provider("a", "m", credentials=keys, request_retry=2), max_retry_credentials=1)
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, FAILED)
     assert over(plan).has_tried
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, FAILED)
     waits(plan)
 
@@ -226,10 +227,10 @@ def test_own_number_of_rounds() -> None:
 def test_nobody_can_be_asked() -> None:
     """At once 429 with the instant, in words that name each reason; with max-retry-interval it waits instead."""
     made = router(provider("a", "m", keys=2))
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, after(LIMITED, 20))
     fail(plan, after(LIMITED, 20))
-    second = made.begin("m", now=NOW)
+    second = made.begin("m", ANONYMOUS, NOW)
     refusal = second.explain(over(second), NOW)
     assert (refusal.has_tried, refusal.status, refusal.code, refusal.retry_at) == (
         False,
@@ -240,7 +241,7 @@ def test_nobody_can_be_asked() -> None:
     assert refusal.message == (
         "Nobody can answer for 'm' now: a/a0 (m) is cooling for 20 s: answered 429; a/a1 (m) is cooling for 20 s: answered 429."
     )
-    patient = router(provider("a", "m", keys=2), previous=made, max_retry_interval=30.0).begin("m", now=NOW)
+    patient = router(provider("a", "m", keys=2), previous=made, max_retry_interval=30.0).begin("m", ANONYMOUS, NOW)
     assert waits(patient) == 20.0
     assert fail(patient, GOOD, NOW + 20) == "a0/m"
 
@@ -248,8 +249,8 @@ def test_nobody_can_be_asked() -> None:
 def test_everybody_is_busy() -> None:
     """A look now and then, as long as one may wait; 503, for no limit is the reason."""
     made = router(provider("a", "m", max_concurrency=1), max_retry_interval=1.0)
-    ask(made.begin("m", now=NOW))
-    plan, now = made.begin("m", now=NOW), NOW
+    ask(made.begin("m", ANONYMOUS, NOW))
+    plan, now = made.begin("m", ANONYMOUS, NOW), NOW
     while isinstance(step := plan.next(now), Wait):
         now = step.until
     assert now == NOW + 1.0
@@ -259,16 +260,16 @@ def test_everybody_is_busy() -> None:
     assert "is busy: 1 attempts in flight" in refusal.message
     many = router(provider("a", "m", keys=20, max_concurrency=1))
     for _ in range(20):
-        ask(many.begin("m", now=NOW))
-    plan = many.begin("m", now=NOW)
+        ask(many.begin("m", ANONYMOUS, NOW))
+    plan = many.begin("m", ANONYMOUS, NOW)
     assert plan.explain(over(plan), NOW).message.endswith("; and 12 more.")
 
 
 def test_refused_while_others_are_busy() -> None:
     """No instant is known then."""
     made = router(provider("a", "m", keys=2, max_concurrency=1), request_retry=1)
-    ask(made.begin("m", now=NOW))
-    plan = made.begin("m", now=NOW)
+    ask(made.begin("m", ANONYMOUS, NOW))
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, broken(Kind.CUT))
     made.pool.switch(next(reversed(made.pool.members)), on=False, now=NOW)
     assert over(plan).retry_at is None
@@ -276,7 +277,7 @@ def test_refused_while_others_are_busy() -> None:
 
 def test_a_provider_that_cannot_be_reached() -> None:
     """Its other credentials would not reach it either; in the next round it has another chance."""
-    plan = router(provider("a", "m", keys=3), provider("b", "m"), request_retry=1).begin("m", now=NOW)
+    plan = router(provider("a", "m", keys=3), provider("b", "m"), request_retry=1).begin("m", ANONYMOUS, NOW)
     assert [fail(plan, broken(Kind.UNREACHABLE)), fail(plan, broken(Kind.CUT))] == ["a0/m", "b0/m"]
     waits(plan)
     assert fail(plan, GOOD).startswith("a")
@@ -289,8 +290,8 @@ def test_a_token_is_renewed_and_asked_again() -> None:
     """Once, before anybody else."""
     keys = (Credential("a0", "x", is_refreshable=True), Credential("a1", "y"))
     made = router(provider("a", "m", credentials=keys))
-    plan = made.begin("m", now=NOW)
-    other = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
+    other = made.begin("m", ANONYMOUS, NOW)
     assert [ask(plan), ask(other)] == ["a0/m", "a1/m"]
     plan.report(REFUSED, NOW)
     (identity,) = made.pool.take_renewals()
@@ -305,7 +306,7 @@ def test_a_token_is_renewed_and_asked_again() -> None:
 def test_a_renewal_of_another_exchange() -> None:
     """A 401 of the old token that comes after the renewal: the same credential again, at once."""
     made = router(provider("a", "m", credentials=(Credential("a0", "x", is_refreshable=True),)))
-    first, second = made.begin("m", now=NOW), made.begin("m", now=NOW)
+    first, second = made.begin("m", ANONYMOUS, NOW), made.begin("m", ANONYMOUS, NOW)
     ask(first)
     ask(second)
     first.report(REFUSED, NOW)
@@ -319,7 +320,7 @@ def test_a_renewal_that_fails(lost: bool) -> None:
     """Others are asked; one that never ends is waited for half a minute."""
     keys = (Credential("a0", "x", is_refreshable=True), Credential("a1", "y"))
     made = router(provider("a", "m", credentials=keys))
-    plan, now = made.begin("m", now=NOW), NOW
+    plan, now = made.begin("m", ANONYMOUS, NOW), NOW
     fail(plan, REFUSED)
     if not lost:
         made.pool.end_renewal(made.pool.take_renewals()[0], NOW, renewed=False)
@@ -336,9 +337,9 @@ def test_a_renewal_that_fails(lost: bool) -> None:
 def test_fallbacks() -> None:
     """In order, theirs too, each once; when nobody else can answer."""
     made = router(provider("a", "m", "n", "o"), fallbacks=(("m", ("gone", "n")), ("n", ("m", "o"))))
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     assert [fail(plan, FAILED) for _ in range(3)] == ["a0/m", "a0/n", "a0/o"]
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, FAILED)
     step = plan.next(NOW)
     assert isinstance(step, Choice)
@@ -360,23 +361,23 @@ def test_twins() -> None:
         preview_models=(("t", "m"),),
         fallbacks=(("m", ("t",)),),
     )
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     assert [fail(plan, LIMITED), fail(plan, LIMITED), fail(plan, GOOD)] == ["a0/m", "a0/m-preview", "a0/t"]
     made = router(provider("a", "m", "m-preview"), switch_preview_model=True)
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     fail(plan, FAILED)
     assert over(plan).has_tried
-    fail(made.begin("m", now=NOW), LIMITED)
-    assert fail(made.begin("m", now=NOW), GOOD) == "a0/m-preview"
+    fail(made.begin("m", ANONYMOUS, NOW), LIMITED)
+    assert fail(made.begin("m", ANONYMOUS, NOW), GOOD) == "a0/m-preview"
     named = router(provider("a", "m", "t"), switch_preview_model=True, preview_models=(("t", "m"),))
-    plan = named.begin("t", now=NOW)
+    plan = named.begin("t", ANONYMOUS, NOW)
     assert [fail(plan), fail(plan)] == ["a0/t", "a0/m"]
 
 
 @pytest.mark.parametrize(("switch", "second"), [(True, "a1/m"), (False, "b0/m")])
 def test_switch_project(switch: bool, second: str) -> None:
     """Another credential of the same provider after a spent quota, or not."""
-    plan = router(provider("a", "m", keys=2), provider("b", "m"), switch_project=switch).begin("m", now=NOW)
+    plan = router(provider("a", "m", keys=2), provider("b", "m"), switch_project=switch).begin("m", ANONYMOUS, NOW)
     assert [fail(plan, SPENT), fail(plan, SPENT)] == ["a0/m", second]
 
 
@@ -387,7 +388,7 @@ def test_a_conversation_stays_and_moves() -> None:
     """Where it was answered; elsewhere when that cools; and there from then on, with a reason for the journal."""
     made = router(provider("a", "m", keys=3))
     assert [answer(made, session="s") for _ in range(3)] == ["a0/m"] * 3
-    plan = made.begin("m", now=NOW, session="s")
+    plan = made.begin("m", ANONYMOUS, NOW, session="s")
     step = plan.next(NOW)
     assert isinstance(step, Choice)
     assert step.reason == "the conversation is bound to it"
@@ -402,9 +403,9 @@ def test_a_failure_of_the_provider_moves_nobody_for_good() -> None:
     """The binding is left; only what is about the credential takes it away."""
     made = router(provider("a", "m", keys=2))
     answer(made, session="s")
-    fail(made.begin("m", now=NOW, session="s"), FAILED)
+    fail(made.begin("m", ANONYMOUS, NOW, session="s"), FAILED)
     assert answer(made, session="s") == "a1/m"  # and is bound anew
-    fail(made.begin("m", now=NOW, session="s"), REFUSED)
+    fail(made.begin("m", ANONYMOUS, NOW, session="s"), REFUSED)
     assert answer(made, session="s", now=NOW + 61) == "a0/m"
 
 
@@ -440,9 +441,9 @@ def test_spark() -> None:
     rule = MitigationRule("gpt-5.3-codex-spark", "gpt-5.3-codex")
     made = router(provider("a", rule.model, rule.fallback, keys=1), mitigations=(rule,), disable_cooling=True)
     for i in range(20):
-        fail(made.begin(rule.model, now=NOW), FAILED if i > 17 else GOOD)
+        fail(made.begin(rule.model, ANONYMOUS, NOW), FAILED if i > 17 else GOOD)
     assert [switch.is_critical for switch in made.take_switches()] == [True]
-    plan = made.begin(rule.model, now=NOW)
+    plan = made.begin(rule.model, ANONYMOUS, NOW)
     step = plan.next(NOW)
     assert isinstance(step, Choice)
     assert (step.model, step.target.upstream_model) == (rule.fallback, rule.fallback)
@@ -450,12 +451,12 @@ def test_spark() -> None:
     plan.report(FAILED, NOW)
     assert fail(plan, FAILED) == f"a0/{rule.model}"
     kept = router(provider("a", rule.model, rule.fallback), mitigations=(rule,), previous=made)
-    assert kept.begin(rule.model, now=NOW).model == rule.fallback
+    assert kept.begin(rule.model, ANONYMOUS, NOW).model == rule.fallback
     changed = router(
         provider("a", rule.model, rule.fallback), mitigations=(attrs.evolve(rule, window=5.0),), previous=made
     )
-    assert changed.begin(rule.model, now=NOW).model == rule.model
-    assert kept.begin(rule.model, now=NOW + 700).model == rule.model
+    assert changed.begin(rule.model, ANONYMOUS, NOW).model == rule.model
+    assert kept.begin(rule.model, ANONYMOUS, NOW + 700).model == rule.model
     assert [switch.is_critical for switch in kept.take_switches()] == [False]
     assert "probe" not in str(kept.take_switches())
 
@@ -470,7 +471,7 @@ def test_explain() -> None:
         provider("a", "m", "n", keys=2), provider("b", "m", credentials=weights, priority=5), provider("c", "m", disabled=True),
         model_mappings=(Mapped("x", "m"),), fallbacks=(("m", ("n",)),),
     )  # fmt: skip
-    fail(made.begin("n", now=NOW), LIMITED)
+    fail(made.begin("n", ANONYMOUS, NOW), LIMITED)
     found = made.explain("x(high)", NOW)
     rows = [(c.provider, c.credential, c.upstream_model, c.priority, c.weight, c.why_not) for c in found.candidates]
     assert rows == [
@@ -487,8 +488,8 @@ def test_explain() -> None:
 
 def test_the_probe_says_so() -> None:
     made = router(provider("a", "m"))
-    fail(made.begin("m", now=NOW), LIMITED)
-    step = made.begin("m", now=NOW + 1).next(NOW + 1)
+    fail(made.begin("m", ANONYMOUS, NOW), LIMITED)
+    step = made.begin("m", ANONYMOUS, NOW + 1).next(NOW + 1)
     assert isinstance(step, Choice)
     assert step.reason == "its cooldown is over, this is the probe"
 
@@ -496,10 +497,10 @@ def test_the_probe_says_so() -> None:
 def test_answered_early() -> None:
     """The head of a good answer ends a probe."""
     made = router(provider("a", "m"))
-    fail(made.begin("m", now=NOW), LIMITED)
-    plan = made.begin("m", now=NOW + 1)
+    fail(made.begin("m", ANONYMOUS, NOW), LIMITED)
+    plan = made.begin("m", ANONYMOUS, NOW + 1)
     ask(plan, NOW + 1)
-    assert over(made.begin("m", now=NOW + 1)).has_tried is False
+    assert over(made.begin("m", ANONYMOUS, NOW + 1)).has_tried is False
     plan.answered(GOOD, NOW + 2)
     assert answer(made, now=NOW + 2) == "a0/m"
     plan.report(GOOD, NOW + 9)
@@ -508,7 +509,7 @@ def test_answered_early() -> None:
 def test_reload_under_way() -> None:
     """Plans end as they began; new ones see the new routing; unchanged credentials keep their state."""
     made = router(provider("a", "m", keys=2))
-    plan = made.begin("m", now=NOW)
+    plan = made.begin("m", ANONYMOUS, NOW)
     assert ask(plan) == "a0/m"
     new = router(provider("a", "m", "n", keys=1), provider("b", "m"), previous=made)
     plan.report(after(LIMITED, 50), NOW)
@@ -522,7 +523,7 @@ def test_saved_and_restored() -> None:
     made = router(provider("a", "m", keys=3))
     answer(made, session="s", client_key=key)
     answer(made, client_key=key)
-    fail(made.begin("m", now=NOW), after(LIMITED, 100))
+    fail(made.begin("m", ANONYMOUS, NOW), after(LIMITED, 100))
     other = router(provider("a", "m", keys=3))
     for data in (None, 5, {"pool": 5, "affinities": 5, "allowances": 5}, json.loads(json.dumps(made.save()))):
         other.restore(data, NOW)
@@ -574,7 +575,7 @@ def test_attempts_and_waits_are_bounded(
         )  # fmt: skip
         history, now, turn = [], NOW, 0
         for _ in range(plans):
-            plan, began = made.begin("m", now=now), now
+            plan, began = made.begin("m", ANONYMOUS, now), now
             for _ in range(1000):
                 step = plan.next(now)
                 if isinstance(step, GiveUp):

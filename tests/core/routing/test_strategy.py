@@ -93,9 +93,9 @@ def test_dropped_are_gone_and_skipped_stay(strategy: str, verdicts: list[int], d
         order.add(seat)
     seen: set[int] = set()
     for _ in range(len(verdicts)):
-        seat = order.take(lambda seat: SKIP if seat.index in seen else TAKE, draw)
-        assert seat is not None
-        seen.add(seat.index)
+        next_one = order.take(lambda seat: SKIP if seat.index in seen else TAKE, draw)
+        assert next_one is not None
+        seen.add(next_one.index)
     assert len(seen) == len(verdicts)
 
 

@@ -56,6 +56,15 @@ def test_what_cannot_be_answered_is_lost() -> None:
     assert [loss.path for loss in losses] == ["answer.blocks", "answer.blocks", "answer.citations", "answer.finish"]
 
 
+def test_why_it_was_refused_is_said() -> None:
+    body, _ = build(finish=Finish("filter", detail="not that"))
+    assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "not that"}
+    assert parse_answer(json.dumps(body).encode())[0].finish == Finish(
+        "refusal", raw=("claude", "refusal"), detail="not that"
+    )
+    assert "stop_details" not in build(finish=Finish("end", detail="done"))[0]
+
+
 def test_several_choices_and_probabilities_are_lost() -> None:
     choice = Choice((Text("x"),), None, ({"token": "x"},))
     body, losses = build_answer(Answer("a", "m", (choice, choice)), AnswerContext())

@@ -65,7 +65,11 @@ def paths(losses: tuple[Loss, ...]) -> set[str]:
     [
         ({}, None),
         ({"thinking": {"type": "disabled"}}, Thinking("off")),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, Thinking("budget", budget=2048)),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, Thinking("budget", budget=2048, show="auto")),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 2048, "display": "omitted"}},
+            Thinking("budget", budget=2048, show="off"),
+        ),
         ({"thinking": {"type": "enabled", "budget_tokens": 0}}, Thinking("off")),
         ({"thinking": {"type": "enabled", "display": "omitted"}}, Thinking("auto", show="off")),
         ({"thinking": {"type": "adaptive", "display": "summarized"}}, Thinking("auto", show="auto")),

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.dialects.gemini.content import build_response, in_camel_case, is_old, parse_response
+from dragoman.core.chat.blocks import Reasoning
+from dragoman.core.chat.signature import Signature, wrap_base64
+from dragoman.core.dialects.gemini.content import build_response, in_camel_case, is_old, parse_parts, parse_response
 from tests.strategies_chat import JSON, OBJECTS, TEXT
 
 KEYS = ["functionCall", "inlineData", "thoughtSignature", "generationConfig", "maxOutputTokens", "text", "properties"]
@@ -54,6 +56,18 @@ def test_any_text_comes_back_from_a_result(text: str, is_error: bool) -> None:
 @given(OBJECTS)
 def test_any_object_comes_back_from_a_result(value: dict[str, Any]) -> None:
     assert build_response(parse_response(value)[0], is_error=False) == value
+
+
+def test_a_signature_behind_reasoning_in_pieces_signs_all_of_it() -> None:
+    signed = {"text": "", "thought": True, "thoughtSignature": wrap_base64(Signature("claude", "EqQB"))}
+    pieces: list[dict[str, Any]] = [{"text": text, "thought": True} for text in ("I ", "know", ".")]
+    before = {"text": "own", "thought": True, "thoughtSignature": wrap_base64(Signature("claude", "Eold"))}
+    assert parse_parts([before, *pieces, signed], "parts") == [
+        Reasoning("own", Signature("claude", "Eold")),
+        Reasoning("I know.", Signature("claude", "EqQB")),
+    ]
+    assert parse_parts([*pieces, signed], "parts") == [Reasoning("I know.", Signature("claude", "EqQB"))]
+    assert parse_parts(pieces, "parts") == [Reasoning("I "), Reasoning("know"), Reasoning(".")]
 
 
 def test_results_in_other_words() -> None:

@@ -474,6 +474,7 @@ def test_what_gemini_cannot_say() -> None:
         stop=tuple("abcdef"),
         extras=Extras("gemini", {"code_assist": {"project": "p"}}),
     )
+    assert build(asked(HI, parallel_tool_calls=False))[1] == ["parallel_tool_calls"]
     node, lost = build(request)
     assert node["generationConfig"]["stopSequences"] == list("abcde")
     assert lost == ["messages.name", "stop", "cache", "project"]

@@ -87,6 +87,14 @@ def test_references_that_lead_nowhere_are_named() -> None:
         assert converted == {"properties": {"a": {"title": "t"}}}
         assert lost == ("$ref",)
     assert to_json_schema({"$ref": "#/none"}, is_object=True) == ({"type": "object"}, ("$ref",))
+    # Two definitions of one name stay two.
+    two = {
+        "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/definitions/A"}},
+        "$defs": {"A": {"type": "string"}},
+    }
+    converted, _ = to_json_schema({**two, "definitions": {"A": {"type": "null"}}, "propertyOrdering": ["b", "a"]})
+    assert converted["$defs"] == {"A": {"type": "string"}, "A_": {"type": "null"}}
+    assert converted["propertyOrdering"] == ["b", "a"]
     # One into a list, percent signs and all, is found.
     found = {"properties": {"a%b": {"anyOf": [{"type": "null"}]}, "c": {"$ref": "#/properties/a%25b/anyOf/0"}}}
     converted, lost = to_json_schema(found)
@@ -167,6 +175,7 @@ def test_branches_are_joined() -> None:
 
 
 def test_tuples_and_booleans() -> None:
+    assert to_json_schema({"items": [{"type": "string"}]})[0] == {"prefixItems": [{"type": "string"}]}
     old = {"items": [{"type": "string"}], "additionalItems": {"type": "null"}}
     assert to_json_schema(old)[0] == {"prefixItems": [{"type": "string"}], "items": {"type": "null"}}
     assert to_json_schema({"properties": {"a": False, "b": True}}) == ({"properties": {"b": {}}}, ("false",))

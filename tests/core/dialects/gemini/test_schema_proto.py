@@ -3,7 +3,7 @@
 from typing import Any
 
 from google.genai import types as gemini
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dragoman.core.dialects.gemini.schema_proto import from_proto, to_proto
@@ -120,13 +120,11 @@ def test_types_are_one_at_a_time() -> None:
 
 
 def test_a_missing_type_is_guessed() -> None:
-    found = [
-        to_proto(node)[0]["type"]
-        for node in (
-            {"properties": {}}, {"items": {"type": "string"}}, {"pattern": "a"}, {"enum": [True]}, {"enum": [1, 2.5]},
-            {"enum": ["a"]}, {"minimum": 1}, {"maximum": 1},
-        )
+    untyped: list[dict[str, Any]] = [
+        {"properties": {}}, {"items": {"type": "string"}}, {"pattern": "a"}, {"enum": [True]}, {"enum": [1, 2.5]},
+        {"enum": ["a"]}, {"minimum": 1}, {"maximum": 1},
     ]  # fmt: skip
+    found = [to_proto(node)[0]["type"] for node in untyped]
     assert found == ["OBJECT", "ARRAY", "STRING", "BOOLEAN", "NUMBER", "STRING", "NUMBER", "NUMBER"]
     assert to_proto({"properties": {"a": True, "b": False}}) == (
         {"type": "OBJECT", "properties": {"a": {"type": "OBJECT", "description": "any value"}}},
@@ -140,7 +138,7 @@ def test_a_missing_type_is_guessed() -> None:
 
 
 def test_recursion_ends() -> None:
-    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    node: dict[str, Any] = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
     converted, lost = to_proto({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
     assert converted["properties"]["next"] == {"type": "OBJECT", "description": "See: Node"}
     assert lost == ("$ref",)
@@ -216,5 +214,6 @@ def test_a_message_becomes_json_schema() -> None:
 
 
 @given(WILD_OBJECTS)
+@example({"anyOf": None, "nullable": True})
 def test_any_message_can_be_read(message: Any) -> None:
     assert isinstance(from_proto(message), dict)

@@ -52,12 +52,13 @@ def test_tools_of_others() -> None:
 
 
 def test_free_text_becomes_one_argument() -> None:
-    built, lost = build(CustomTool("c", "d", "lark", "start: x"), CustomTool("e", grammar="y"))
-    first, second = built[0]["functionDeclarations"]
+    built, lost = build(CustomTool("c", "d", "lark", "start: x"), CustomTool("e", grammar="y"), CustomTool("g"))
+    first, second, third = built[0]["functionDeclarations"]
     assert first["description"] == "d\n\nThe input must match this lark grammar:\nstart: x"
     assert first["parametersJsonSchema"]["required"] == ["input"]
     assert second["description"].endswith("\ny")
-    assert lost == ["tools[0]", "tools[1]"]
+    assert "description" not in third
+    assert lost == ["tools[0]", "tools[1]", "tools[2]"]
 
 
 def test_schemas_in_both_forms() -> None:

@@ -191,6 +191,17 @@ def test_tools_and_choices() -> None:
     assert parse(tool_choice="required").tool_choice == ToolChoice("any")
 
 
+@pytest.mark.parametrize(
+    ("model", "count", "searches"),
+    [("gpt-5.5", 2, False), ("gpt-5.5", 1, True), ("gpt-5.5-search-api", 2, True), (None, 2, True)],
+)
+def test_a_search_beside_other_tools_is_for_models_that_take_one(model: str | None, count: int, searches: bool) -> None:
+    tools = (WebSearchTool(), FunctionTool("f"))[:count]
+    body, losses = build(asked(tools=tools), Target(model))
+    assert ("web_search_options" in body) == searches
+    assert paths(losses) == (set() if searches else {"tools[0]"})
+
+
 def test_where_the_user_is() -> None:
     options = {"user_location": {"type": "approximate", "approximate": {"city": "Oslo", "type": "x"}}}
     (tool,) = parse(web_search_options=options).tools

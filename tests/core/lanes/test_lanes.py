@@ -12,7 +12,7 @@ from dragoman.core.config import Model, Timeouts
 from dragoman.core.lanes import loss_header
 from tests.core.conversation import STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 
-DATA = Path(__file__).parent.parent / "data" / "wire"
+DATA = Path(__file__).parent.parent.parent / "data" / "wire"
 CHAT_ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "ping"}]}
 CLAUDE_ASK: dict[str, Any] = {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "ping"}]}
 CLAUDE_STREAM = (DATA / "anthropic.stream.plain-text.sse").read_bytes()
