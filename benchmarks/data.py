@@ -23,6 +23,7 @@ PATH: Final[dict[Dialect, str]] = {"openai_chat": "/v1/chat/completions", "claud
 # Clients ask the gateway for `door-bench-fast`; the gateway asks the mock for `bench-fast`. The mock finds the name in either, so the same
 # request can go to it directly, and the gateway has the rewrite of the model's name to do.
 ALIAS_PREFIX: Final = "door-"
+FOREIGN: Final = "claude-"  # `door-claude-bench-fast` is asked for in OpenAI's dialect and answered in Anthropic's
 MODELS: Final = ("bench-json", "bench-fast", "bench-split", "bench-paced", "bench-paced-50")
 
 _WORDS: Final = (
@@ -84,8 +85,8 @@ def claude_answer() -> bytes:
     return _compact(answer).encode()
 
 
-def chat_events() -> list[bytes]:
-    """The frames of an OpenAI chat stream: role, text, finish, usage, ``[DONE]``; each ends with an empty line."""
+def chat_events(count: int = CHAT_EVENTS) -> list[bytes]:
+    """The `count` frames of an OpenAI chat stream: role, text, finish, usage, ``[DONE]``; each ends with an empty line."""
     frame = {
         "id": "chatcmpl-Bq7vV1kTn0aXcZ2sY8mD", "object": "chat.completion.chunk", "created": 1766000000,
         "model": "bench-2026", "service_tier": "default", "system_fingerprint": "fp_0123456789",
@@ -97,15 +98,15 @@ def chat_events() -> list[bytes]:
         return {**frame, "choices": [choice], "usage": None, "obfuscation": "aB3dE5fG7h"[: 1 + number % 10]}
 
     chunks = [chunk({"role": "assistant", "content": ""}, None, 0)]
-    chunks += [chunk({"content": _WORDS[n % len(_WORDS)]}, None, n) for n in range(CHAT_EVENTS - 4)]
+    chunks += [chunk({"content": _WORDS[n % len(_WORDS)]}, None, n) for n in range(count - 4)]
     chunks.append(chunk({}, "stop", 1))
-    usage = {"prompt_tokens": 131, "completion_tokens": CHAT_EVENTS - 4, "total_tokens": 131 + CHAT_EVENTS - 4}
+    usage = {"prompt_tokens": 131, "completion_tokens": count - 4, "total_tokens": 131 + count - 4}
     chunks.append({**frame, "choices": [], "usage": usage, "obfuscation": "aB3dE5"})
     return [f"data: {_compact(c)}\n\n".encode() for c in chunks] + [b"data: [DONE]\n\n"]
 
 
-def claude_events() -> list[bytes]:
-    """The frames of an Anthropic message stream: start, block start, ping, text, block stop, message delta, stop."""
+def claude_events(count: int = CLAUDE_EVENTS) -> list[bytes]:
+    """The `count` frames of an Anthropic message stream: start, block start, ping, text, block stop, message delta, stop."""
     usage = {"input_tokens": 131, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
     message: dict[str, object] = {
         "id": "msg_01BenchmarkBenchmark0001", "type": "message", "role": "assistant", "model": "bench-2026-11-01",
@@ -116,16 +117,79 @@ def claude_events() -> list[bytes]:
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
     ]
-    for n in range(CLAUDE_EVENTS - 6):
+    for n in range(count - 6):
         delta = {"type": "text_delta", "text": _WORDS[n % len(_WORDS)]}
         events.append({"type": "content_block_delta", "index": 0, "delta": delta})
     stop = {"stop_reason": "end_turn", "stop_sequence": None}
     events += [
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": CLAUDE_EVENTS - 6}},
+        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": count - 6}},
         {"type": "message_stop"},
     ]
     return [f"event: {event['type']}\ndata: {_compact(event)}\n\n".encode() for event in events]
+
+
+def claude_text(count: int = CLAUDE_EVENTS) -> str:
+    """The text that `claude_events` comes to."""
+    return "".join(_WORDS[n % len(_WORDS)] for n in range(count - 6))
+
+
+def gemini_events(count: int) -> list[bytes]:
+    """The `count` chunks of a Gemini stream; each counts anew, as Google's do."""
+    events = []
+    for n in range(count):
+        content = {"parts": [{"text": _WORDS[n % len(_WORDS)]}], "role": "model"}
+        candidate: dict[str, object] = {"content": content, "index": 0}
+        if n == count - 1:
+            candidate["finishReason"] = "STOP"
+        usage = {
+            "promptTokenCount": 131, "candidatesTokenCount": n + 1, "totalTokenCount": 132 + n,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 131}],
+        }  # fmt: skip
+        chunk = {
+            "candidates": [candidate],
+            "usageMetadata": usage,
+            "modelVersion": "bench-2026",
+            "responseId": "benchmarkBenchm",
+        }
+        events.append(f"data: {_compact(chunk)}\r\n\r\n".encode())
+    return events
+
+
+def responses_events(count: int) -> list[bytes]:
+    """The `count` frames of a Responses stream: one message, whose text is said in pieces and twice as a whole."""
+    frame: dict[str, object] = {
+        "id": "resp_0123456789abcdef0123456789abcdef", "object": "response", "created_at": 1766000000, "model": "bench-2026",
+        "error": None, "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True,
+        "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
+    }  # fmt: skip
+    message = {"id": "msg_0123456789abcdef", "type": "message", "role": "assistant"}
+    place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
+    words = [_WORDS[n % len(_WORDS)] for n in range(count - 8)]
+    part = {"type": "output_text", "text": "".join(words), "annotations": [], "logprobs": []}
+    done = {**message, "status": "completed", "content": [part]}
+    details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    usage = {"input_tokens": 131, "output_tokens": len(words), "total_tokens": 131 + len(words), **details}
+    begun = {**frame, "status": "in_progress", "output": [], "usage": None}
+    events: list[tuple[str, dict[str, object]]] = [
+        ("response.created", {"response": begun}),
+        ("response.in_progress", {"response": begun}),
+        (
+            "response.output_item.added",
+            {"output_index": 0, "item": {**message, "status": "in_progress", "content": []}},
+        ),
+        ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
+        *(
+            ("response.output_text.delta", {**place, "delta": word, "logprobs": [], "obfuscation": "aB3dE5"})
+            for word in words
+        ),
+        ("response.output_text.done", {**place, "text": part["text"], "logprobs": []}),
+        ("response.content_part.done", {**place, "part": part}),
+        ("response.output_item.done", {"output_index": 0, "item": done}),
+        ("response.completed", {"response": {**frame, "status": "completed", "output": [done], "usage": usage}}),
+    ]
+    frames = ({"type": name, "sequence_number": n, **event} for n, (name, event) in enumerate(events))
+    return [f"event: {event['type']}\ndata: {_compact(event)}\n\n".encode() for event in frames]
 
 
 def response_head(content_type: str, length: int | None) -> bytes:

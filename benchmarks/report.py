@@ -61,6 +61,9 @@ def target_table(targets: dict[str, TargetResult]) -> str:
         ("fast ev/s", lambda t: median_of(t, "SF16", "events_s")),
         ("split ev/s", lambda t: median_of(t, "SS16", "events_s")),
         ("split CPU s/100k", lambda t: median_of(t, "SS16", "cpu_per_100k")),
+        ("translated fast ev/s", lambda t: median_of(t, "TF16", "events_s")),
+        ("translated split ev/s", lambda t: median_of(t, "TS16", "events_s")),
+        ("translated CPU s/100k", lambda t: median_of(t, "TS16", "cpu_per_100k")),
     ]
     return _measured_table(targets, columns)
 
@@ -112,6 +115,8 @@ AIMS: Final[tuple[tuple[str, float, bool, Callable[[TargetResult, TargetResult],
     ("added latency p50 at one connection, ms", 0.25, False, lambda t, d: added(t, d, "J1", "p50")),
     ("requests/s at 64 connections", 10_000, True, lambda t, d: median_of(t, "J64", "rps")),
     ("events/s, fast, 16 streams", 400_000, True, lambda t, d: median_of(t, "SF16", "events_s")),
+    ("translated events/s (Claude to Chat), fast, 16 streams", 150_000, True, lambda t, d: median_of(t, "TF16", "events_s")),
+    ("translated events/s (Claude to Chat), split, 16 streams", 150_000, True, lambda t, d: median_of(t, "TS16", "events_s")),
     ("CPU seconds for 100,000 events, 500 paced streams", 2.5, False, lambda t, d: median_of(t, "P500", "cpu_per_100k")),
     ("KB for each open stream", 40, False, lambda t, d: median_of(t, "P500", "kb_per_stream")),
     ("start to listening, s", 0.3, False, lambda t, d: median(t["cold_listen_s"])),

@@ -23,6 +23,7 @@ from typing import Final, cast
 
 from benchmarks import data
 from benchmarks.processes import StartError, free_port, running, wait_listening
+from benchmarks.results import is_ours
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS: Final = Path(__file__).parent / "peers"
@@ -66,12 +67,14 @@ class Target:
 
 
 def dragoman_config() -> str:
-    """Our configuration: one key, one provider, every model under another name."""
+    """Our configuration: one key, every model under another name, and under yet another at a provider that speaks Claude's dialect."""
     models = "".join(f"      - {{name: {m}, alias: {data.ALIAS_PREFIX}{m}}}\n" for m in data.MODELS)
+    foreign = "".join(f"      - {{name: {m}, alias: {data.ALIAS_PREFIX}{data.FOREIGN}{m}}}\n" for m in data.MODELS)
     return (
         f"host: 127.0.0.1\nport: {{port}}\napi-keys: [{{key}}]\nauth-dir: {{folder}}\nopenai-compatibility:\n"
         f"  - name: mock\n    base-url: http://127.0.0.1:{{upstream}}/v1\n"
         f"    api-key-entries: [{{api-key: {data.UPSTREAM_KEY}}}]\n    models:\n{models}"
+        f"claude-api-key:\n  - api-key: {data.UPSTREAM_KEY}\n    base-url: http://127.0.0.1:{{upstream}}\n    models:\n{foreign}"
     )
 
 
@@ -220,6 +223,16 @@ def check_answers(target: Target, port: int) -> None:
             is_right = body == expected if target.exact else stream_text(body) == stream_text(expected)
         if not is_right:
             raise CheckError(f"gives another answer than the mock for {model}")
+    if is_ours(target.name):
+        _check_translation(port)
+
+
+def _check_translation(port: int) -> None:
+    status, body = ask(port, data.FOREIGN + "bench-fast")
+    if status != 200 or not body.endswith(b"data: [DONE]\n\n"):
+        raise CheckError(f"answers {status} where it has to translate: {body[:200].decode(errors='replace')}")
+    if stream_text(body) != data.claude_text():
+        raise CheckError("translates a stream to another text")
 
 
 def text_of(answer: bytes) -> object:

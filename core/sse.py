@@ -171,6 +171,9 @@ class WholeEvents:
         """Take a piece and return what is complete, if anything may pass yet."""
         if not self._held and not self._last and data[:1] in (b"[", b"{"):
             self._is_events = False  # an array of JSON, which Gemini sends unless asked for events
+        if passes and self._has_passed and not self._held and data.endswith(b"\n\n"):
+            self._last = data[-3:]
+            return data
         self._held.append(data)
         if not passes:
             return b""

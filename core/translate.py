@@ -300,7 +300,9 @@ class StreamTranslator:
         self._reader = DIALECTS[source].reader()
         self._writer = DIALECTS[target].writer(AnswerContext(request, model, created))
         self._passes = source == target and model is None
-        self._wayback = None if self._passes else _wayback(request, DIALECTS[source])
+        self._wayback = (
+            not self._passes and _wayback(request, DIALECTS[source])
+        ) or None  # None: no tools, nothing to restore
         self._held: list[Delta] = []
         self._whole = WholeEvents()
         self.has_begun = False
@@ -348,7 +350,7 @@ class StreamTranslator:
                 deltas = self._begin(deltas)
         if self._passes:
             return self._whole.feed(data, passes=self.has_begun)
-        if self._wayback:
+        if self._wayback is not None:
             deltas = self._wayback.restore_deltas(deltas)
         return self._writer.write(deltas) if deltas else b""
 

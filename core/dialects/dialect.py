@@ -102,12 +102,15 @@ class StreamReader(Protocol):
 
     Attributes:
         losses: What could not be carried over, as it comes up.
-        usage: What has been counted until now; None: nothing.
 
     """
 
     losses: list[Loss]
-    usage: TokenUsage | None
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What has been counted until now; None: nothing."""
+        ...
 
     def feed(self, data: bytes) -> list[Delta]:
         """Take a piece of the body, cut anywhere; return what it completes, in the grammar of `dragoman.core.chat.stream`.

@@ -39,7 +39,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.losses: list[Loss] = []
-        self.usage: TokenUsage | None = None
+        self._counted: dict[str, Any] = {}  # as last said
+        self._told: TokenUsage | None = None
         self._events = EventReader()
         self._array: ArrayReader | None = None
         self._is_blank = True  # nothing but white space has come
@@ -47,6 +48,11 @@ class Reader:
         self._id: str | None = None
         self._blocked: Finish | None = None
         self._done = False
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What has been counted until now."""
+        return parse_usage(self._counted) if self._counted else None
 
     def feed(self, data: bytes) -> list[Delta]:
         """Take a piece."""
@@ -130,10 +136,16 @@ class Reader:
             if chunk.prompt_feedback is not None:
                 self._blocked = parse_block(chunk.prompt_feedback) or self._blocked
             if chunk.usage_metadata:
-                usage = parse_usage(chunk.usage_metadata)
-                if usage != self.usage:  # it stands on nearly every chunk
-                    self.usage = usage
-                    out.append(UsageUpdate(usage))
+                # It stands on nearly every chunk; the first time tells what was read, the last time, which comes with the end, all.
+                self._counted = chunk.usage_metadata
+                if self._told is None:
+                    self._count(out)
+
+    def _count(self, out: list[Delta]) -> None:
+        usage = self.usage
+        if usage is not None and usage != self._told:
+            self._told = usage
+            out.append(UsageUpdate(usage))
 
     def _end(self, out: list[Delta]) -> None:
         """The stream is over: well, if every candidate is."""
@@ -144,10 +156,12 @@ class Reader:
             self._fail(TRUNCATED, out)
             return
         self._done = True
+        self._count(out)
         out.append(AnswerEnded())
 
     def _fail(self, fault: Fault, out: list[Delta]) -> list[Delta]:
         self._done = True
+        self._count(out)
         out.append(StreamFailed(fault))
         return out
 
