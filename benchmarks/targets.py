@@ -69,7 +69,7 @@ def dragoman_config() -> str:
     """Our configuration: one key, one provider, every model under another name."""
     models = "".join(f"      - {{name: {m}, alias: {data.ALIAS_PREFIX}{m}}}\n" for m in data.MODELS)
     return (
-        f"host: 127.0.0.1\nport: {{port}}\napi-keys: [{{key}}]\nauth-dir: {{folder}}\nopenai-compatibility:\n"
+        f"host: 127.0.0.1\nport: {{port}}\napi-keys: [{{key}}]\nauth-dir: {{folder}}\nstate-file: none\nopenai-compatibility:\n"
         f"  - name: mock\n    base-url: http://127.0.0.1:{{upstream}}/v1\n"
         f"    api-key-entries: [{{api-key: {data.UPSTREAM_KEY}}}]\n    models:\n{models}"
     )
