@@ -58,36 +58,53 @@ def wait_until_saved(path: Path, count: int) -> None:
     raise AssertionError("not saved")
 
 
+def load_and_kill(gateway: Gateway, path: Path, counted: int, run: int) -> int:
+    """Ask for more and more until something of it is saved, then kill; returns how many answers were a second old by then."""
+    done: list[float] = []
+
+    def load() -> None:
+        with suppress(OSError, AssertionError, ValueError):
+            while True:
+                ask(gateway, "plain", f"conversation-{run}-{len(done)}")
+                done.append(time.monotonic())
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    wait_until_saved(path, counted + 20)
+    killed_at = time.monotonic()
+    gateway.process.kill()
+    gateway.process.wait()
+    thread.join(PATIENCE)
+    return sum(1 for at in done if at < killed_at - 1.0)
+
+
+def check_it_cools(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Nobody is asked for what was limited before the last kill."""
+    before = len(upstream.asked)
+    refused = send(gateway, request(chat("limited"), key=KEY))
+    assert refused.status == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 30
+    assert len(upstream.asked) == before
+
+
 def test_killed_under_load(tmp_path: Path, transport: str, upstream: ScriptedUpstream) -> None:
     """Five times: the file is sound, no instant moved, at most the last second of counts is lost."""
     path = configured(tmp_path, upstream.url)
-    instant, counted = None, 0
+    with serving(tmp_path, transport, secrets=[KEY, FIRST]) as gateway:
+        assert ask(gateway, "limited") == 429
+    instant, counted = None, used(path)
     for run in range(5):
-        with pytest.raises(AssertionError, match="ended with -9"), serving(tmp_path, transport) as gateway:
-            if run == 0:
-                assert ask(gateway, "limited") == 429
-            before = len(upstream.asked)
-            refused = send(gateway, request(chat("limited"), key=KEY))
-            assert refused.status == 429
-            assert 0 < int(refused.headers["retry-after"]) <= 30
-            assert len(upstream.asked) == before  # nobody was asked: it is still cooling
-            done: list[float] = []
+        old_enough: list[int] = []
 
-            def load(gateway: Gateway = gateway, done: list[float] = done, run: int = run) -> None:
-                with suppress(OSError, AssertionError, ValueError):
-                    while True:
-                        ask(gateway, "plain", f"conversation-{run}-{len(done)}")
-                        done.append(time.monotonic())
+        def serve_until_killed(counted: int = counted, run: int = run, old_enough: list[int] = old_enough) -> None:
+            with serving(tmp_path, transport) as gateway:
+                check_it_cools(gateway, upstream)
+                old_enough.append(load_and_kill(gateway, path, counted, run))
 
-            thread = threading.Thread(target=load, daemon=True)
-            thread.start()
-            wait_until_saved(path, counted + 20)
-            killed_at = time.monotonic()
-            gateway.process.kill()
-            gateway.process.wait()
-            thread.join(PATIENCE)
+        with pytest.raises(AssertionError, match="ended with -9"):
+            serve_until_killed()
         saved = used(path)
-        assert saved >= counted + sum(1 for at in done if at < killed_at - 1.0)
+        assert saved >= counted + old_enough[0]
         counted = saved
         (member,) = (value for (kind, _), value in records(path).items() if kind == "member")
         assert isinstance(member, dict)
