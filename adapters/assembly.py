@@ -6,7 +6,8 @@ what there is: a configuration file; none, but provider keys in the environment;
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,12 @@ import attrs
 
 from dragoman import __version__
 from dragoman.adapters.chance import draw, id_maker, new_client_key
+from dragoman.adapters.chore import Chore
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, ConfigSource, load_config, printable
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
+from dragoman.adapters.reloading import PERIOD, ConfigWatch, on_hangup, settled_changes
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -29,12 +32,15 @@ from dragoman.core.journal import Journal
 from dragoman.core.listing import ModelListing
 from dragoman.core.providers import discover
 from dragoman.core.urls import parse_host
+from dragoman.transports.driver import Connection
 from dragoman.transports.listeners import listen_tcp, listen_unix
 from dragoman.transports.services import Service, Settings
 from dragoman.transports.tls import server_context
 
 CONFIG_VARIABLE: Final = "DRAGOMAN_CONFIG"
 DEFAULT_CONFIG: Final = "config.yaml"
+STATE_FILE: Final = "state.sqlite3"
+_SOON: Final = 0.1  # seconds after which a configuration that was read is taken over, at most
 TRANSPORTS: Final = ("trio", "asyncio")
 
 
@@ -58,6 +64,8 @@ class Plan:
         transport: ``trio`` or ``asyncio``.
         notices: What the operator should know, each as one line.
         generated_key: A client key made for this run, to be shown once, or None.
+        state_file: Where what is remembered is saved, or None.
+        reread: Makes the plan again from a file that may have changed; None when there is no file.
 
     """
 
@@ -66,6 +74,8 @@ class Plan:
     transport: str = "trio"
     notices: tuple[str, ...] = ()
     generated_key: str | None = attrs.field(default=None, repr=False)
+    state_file: Path | None = None
+    reread: "Callable[[], Plan] | None" = attrs.field(default=None, repr=False, eq=False)
 
     @property
     def is_demo(self) -> bool:
@@ -111,11 +121,29 @@ def plan_serving(
     if refusals:
         raise ConfigFileError(tuple(map(loaded.source.render, refusals)))
     notices = (*loaded.notices, *map(loaded.source.render, _advice(config, loaded.source, overrides)))
-    return Plan(config, str(config_path), overrides.transport, notices)
+    return Plan(
+        config,
+        str(config_path),
+        overrides.transport,
+        notices,
+        state_file=state_path(config, environment),
+        reread=lambda: plan_serving(config_path, environment, overrides),
+    )
+
+
+def state_path(config: Config, environment: Mapping[str, str]) -> Path | None:
+    """Where what is remembered is saved: where the configuration says, or in the user's folder of state (XDG); None for nowhere."""
+    if config.state_file:
+        return None if config.state_file == "none" else Path(config.state_file)
+    named = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(named):  # any other is to be ignored, says the specification
+        return Path(named, "dragoman", STATE_FILE)
+    home = os.path.expanduser("~/.local/state")
+    return Path(home, "dragoman", STATE_FILE) if os.path.isabs(home) else None
 
 
 def serve(plan: Plan, announce: Callable[[int], None]) -> None:
-    """Run the gateway until it is told to stop (SIGINT, SIGTERM).
+    """Run the gateway until it is told to stop (SIGINT, SIGTERM); SIGHUP reads the configuration again.
 
     Args:
         plan: What to serve.
@@ -153,24 +181,94 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
             config.limits.client_connections,
         )
     )
+    jobs: list[Connection] = [ModelListing(gateway, clock.now(), look=PERIOD if plan.reread is not None else math.inf)]
     settings = Settings(
         now=clock.now,
         upstream_connections=config.limits.upstream_connections,
         upstream_idle=config.limits.upstream_idle,
         upstream_idle_seconds=config.timeouts.upstream_idle,
         drain_seconds=config.timeouts.drain,
-        jobs=[ModelListing(gateway, clock.now())],
+        jobs=jobs,
         on_ready=lambda: announce(port),
         on_error=lambda error: logs.error("connection failed", error=f"{type(error).__name__}: {error}"),
     )
-    try:
-        if plan.transport == "trio":
-            from dragoman.transports.on_trio.server import run
-        else:
-            from dragoman.transports.on_asyncio.server import run
+    if plan.transport == "trio":
+        from dragoman.transports.on_trio.server import run
+    else:
+        from dragoman.transports.on_asyncio.server import run
+    with ExitStack() as stack:
+        stack.callback(logs.close)
+        if plan.state_file is not None:
+            jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
+        if plan.reread is not None:
+            jobs.append(stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs)))
         run(services, settings)
+
+
+@contextmanager
+def _saved(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[list[Connection]]:
+    """Take up what a state file holds, and keep saving to it while the block runs; gives the jobs for that."""
+    from dragoman.adapters.storage.saving import PERIOD as OFTEN
+    from dragoman.adapters.storage.saving import Saver
+    from dragoman.adapters.storage.sqlite import StateFile, StateFileError, saved_by
+
+    try:
+        file = StateFile(path, clock.now())
+    except StateFileError as error:
+        logs.warning("state is not saved", reason=str(error))
+        yield []
+        return
+    for notice in file.notices:
+        logs.warning("state", detail=notice)
+    gateway.router.restore(saved_by(file.records), clock.now(), with_states=gateway.config.save_cooldown_status)
+    gateway.router.track()
+    saver = Saver(file, clock.now, lambda text: logs.warning("state", detail=text))
+    try:
+        yield [Chore(lambda now: saver.take(gateway.router.take_news()), OFTEN, clock.now())]
     finally:
-        logs.close()
+        saver.take(gateway.router.take_news())
+        saver.close()
+
+
+@contextmanager
+def _watched(
+    plan: Plan, reread: Callable[[], Plan], gateway: Gateway, clock: Clock, logs: Logs
+) -> Iterator[Connection]:
+    """Watch the configuration file while the block runs; gives the job that takes over what has changed."""
+
+    def read() -> tuple[Config, tuple[str, ...]]:
+        again = reread()
+        return again.config, again.notices
+
+    def look(now: float) -> None:
+        news = watch.take()
+        if news is None:
+            return
+        for mistake in news.mistakes:
+            logs.error("configuration refused", mistake=mistake)
+        if news.config is not None:
+            _reload(gateway, plan.config, news.config, now, logs)
+
+    watch = ConfigWatch(Path(plan.source), read)
+    watch.start()
+    try:
+        with on_hangup(watch.ask):
+            yield Chore(look, _SOON, clock.now())
+    finally:
+        watch.close()
+
+
+def _reload(gateway: Gateway, running: Config, config: Config, now: float, logs: Logs) -> None:
+    try:
+        gateway.reload(config, now)
+    except Exception as error:  # a bug of ours; what was served before goes on
+        logs.error("configuration refused", mistake=f"it cannot be taken over ({type(error).__name__})")
+        return
+    logs.info(
+        "configuration reloaded",
+        providers=len(config.providers),
+        needs_restart=",".join(settled_changes(running, config)) or None,
+    )
 
 
 def _record(journal: Journal, gateway: Gateway, logs: Logs) -> None:
@@ -193,12 +291,18 @@ def _record(journal: Journal, gateway: Gateway, logs: Logs) -> None:
 
 
 def _demo(config: Config) -> tuple[Service, Config]:
-    """The demo provider on a loopback port of its own, and the configuration that leads to it: in OpenAI's dialect, and once in each other."""
+    """The demo provider on a loopback port of its own, and the configuration that leads to it."""
     from dragoman.adapters.demo_provider import DemoProvider
-    from dragoman.adapters.demo_provider.models import MODELS
 
     listeners = listen_tcp("127.0.0.1", 0)
-    root = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+    found = with_demo(config, f"http://127.0.0.1:{listeners[0].getsockname()[1]}")
+    return Service(listeners, DemoProvider().connect), found
+
+
+def with_demo(config: Config, root: str) -> Config:
+    """A configuration that leads to the demo provider at `root`: in OpenAI's dialect, and once in each other."""
+    from dragoman.adapters.demo_provider.models import MODELS
+
     native = [("claude", "claude", root), ("gemini", "gemini", root), ("responses", "openai_responses", f"{root}/v1")]
     providers = [("demo", "openai_chat", f"{root}/v1", [Model(name, name) for name in MODELS])]
     providers += [(f"demo-{name}", dialect, url, [Model("demo", f"demo/{name}")]) for name, dialect, url in native]
@@ -214,7 +318,7 @@ def _demo(config: Config) -> tuple[Service, Config]:
         for name, dialect, url, models in providers
     )
     # What misbehaves on purpose is to be seen misbehaving each time, not to be left alone for half an hour.
-    return Service(listeners, DemoProvider().connect), attrs.evolve(config, providers=found, disable_cooling=True)
+    return attrs.evolve(config, providers=found, disable_cooling=True)
 
 
 def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new_key: Callable[[], str]) -> Plan:
@@ -227,6 +331,7 @@ def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new
         overrides.transport,
         tuple(printable(f"{notice.dotted()}: {notice.message}") for notice in found.notices),
         key,
+        state_path(config, environment) if found.providers else None,
     )
 
 
@@ -255,6 +360,7 @@ def _at_home(config: Config) -> Config:
     return attrs.evolve(
         config,
         unix_socket=home(config.unix_socket),
+        state_file=os.path.expanduser(config.state_file),
         auth_dir=os.path.expanduser(config.auth_dir),
         ca_file=home(config.ca_file),
         tls=config.tls and ServerTLS(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key)),

@@ -71,7 +71,7 @@ def dragoman_config() -> str:
     models = "".join(f"      - {{name: {m}, alias: {data.ALIAS_PREFIX}{m}}}\n" for m in data.MODELS)
     foreign = "".join(f"      - {{name: {m}, alias: {data.ALIAS_PREFIX}{data.FOREIGN}{m}}}\n" for m in data.MODELS)
     return (
-        f"host: 127.0.0.1\nport: {{port}}\napi-keys: [{{key}}]\nauth-dir: {{folder}}\nopenai-compatibility:\n"
+        f"host: 127.0.0.1\nport: {{port}}\napi-keys: [{{key}}]\nauth-dir: {{folder}}\nstate-file: none\nopenai-compatibility:\n"
         f"  - name: mock\n    base-url: http://127.0.0.1:{{upstream}}/v1\n"
         f"    api-key-entries: [{{api-key: {data.UPSTREAM_KEY}}}]\n    models:\n{models}"
         f"claude-api-key:\n  - api-key: {data.UPSTREAM_KEY}\n    base-url: http://127.0.0.1:{{upstream}}\n    models:\n{foreign}"

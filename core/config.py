@@ -330,7 +330,8 @@ class Config:
         max_retry_credentials: How many credentials are tried in a round; 0 for all.
         max_retry_interval: The longest wait for a cooldown to end, in seconds; 0 for none.
         disable_cooling: Choose credentials again at once after a limit or a failure.
-        save_cooldown_status: Keep cooldowns, quota counts and affinities over a restart.
+        save_cooldown_status: Keep cooldowns over a restart, where there is a state file.
+        state_file: Where what is remembered is saved: a path, ``none``, or empty for the usual place.
         force_model_prefix: A provider with a prefix answers to ``prefix/model`` only.
         switch_project: After a spent quota, try other credentials of the same provider.
         switch_preview_model: After spent quotas, try the preview or stable twin of the model.
@@ -372,7 +373,8 @@ class Config:
     max_retry_credentials: int = 0
     max_retry_interval: float = 0.0
     disable_cooling: bool = False
-    save_cooldown_status: bool = False
+    save_cooldown_status: bool = True
+    state_file: str = ""
     force_model_prefix: bool = False
     switch_project: bool = True
     switch_preview_model: bool = False

@@ -2,7 +2,7 @@
 
 The format is CLIProxyAPI's ``config.yaml`` with a few keys of our own (``allow-open``, ``unix-socket``, ``cors``, ``timeouts``,
 ``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``,
-``strict-translation``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
+``strict-translation``, ``state-file``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
 other key is a mistake, where the original ignores it in silence. What is read is listed in docs/reference/configuration.md.
 """
 
@@ -35,7 +35,7 @@ LOG_FORMATS: Final = ("text", "json")
 _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
-    "max-retry-interval", "disable-cooling", "save-cooldown-status", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
+    "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
     "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
 _CLIENT_KEY = (
@@ -124,7 +124,8 @@ def _read_top(top: Section) -> Config:
         max_retry_credentials=top["max-retry-credentials"].integer(0, 0, 1_000_000),
         max_retry_interval=max(0.0, top["max-retry-interval"].seconds(0.0, -1.0)),
         disable_cooling=top["disable-cooling"].boolean(False),
-        save_cooldown_status=top["save-cooldown-status"].boolean(False),
+        save_cooldown_status=top["save-cooldown-status"].boolean(True),
+        state_file=top["state-file"].text() or "",
         force_model_prefix=top["force-model-prefix"].boolean(False),
         switch_project=switch_project,
         switch_preview_model=switch_preview_model,

@@ -126,13 +126,15 @@ class Exchange:
         self, gateway: Gateway, downstream: Downstream, next_attempt: Callable[[], int], request: Request, now: float
     ) -> None:
         self._gateway = gateway
+        self._config = gateway.config  # a reload is for those that come after
+        self._heads = gateway.heads
         self._next_attempt = next_attempt
         self._request = request
-        self._times = gateway.config.timeouts
+        self._times = self._config.timeouts
         self._started_at = now
         self._ends_by = now + self._times.exchange
         self._out = Answering(
-            gateway.config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
+            self._config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
         )
         self._client_key: ClientKey = ANONYMOUS
         self._model = ""
@@ -145,7 +147,7 @@ class Exchange:
         self._attempt = 0
         self._attempt_at = now
         self._is_reused = False
-        self._up = Upstream(gateway.heads)
+        self._up = Upstream(self._heads)
         self._lane: Lane | None = None
         self._flow: Flow | None = None
         self._flow_fields: list[Field] = []
@@ -195,7 +197,7 @@ class Exchange:
 
     def _read_ask(self, endpoint: Endpoint, now: float) -> Ask:
         """What is asked for, and of whom."""
-        body, config, router = self._request.body, self._gateway.config, self._gateway.router
+        body, config, router = self._request.body, self._config, self._gateway.router
         peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
         self._model = peek.model
         session = router.session(self._request.fields, body, self._client_key)
@@ -287,7 +289,7 @@ class Exchange:
     def _open(self, now: float, effects: list[Effect], *, fresh: bool) -> None:
         self._receive(Input.ATTEMPTED)
         self._attempt = self._next_attempt()
-        self._up = Upstream(self._gateway.heads)
+        self._up = Upstream(self._heads)
         self._flow = None
         self._pieces = []
         self._collected = 0
@@ -299,7 +301,7 @@ class Exchange:
         """The provider has `seconds` for the next thing; the client, if it is owed a stream, hears something meanwhile."""
         silent_by = self._silent_by = now + seconds
         deadline = self.deadline = silent_by if silent_by < self._ends_by else self._ends_by
-        keepalive = self._gateway.config.keepalive_seconds
+        keepalive = self._config.keepalive_seconds
         if keepalive and self._may_keep_alive():
             self.deadline = min(deadline, now + keepalive)
 

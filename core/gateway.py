@@ -1,4 +1,8 @@
-"""The pure whole: one configuration with everything that is made from it, shared by all connections of a gateway."""
+"""The pure whole: one configuration with everything that is made from it, shared by all connections of a gateway.
+
+`Gateway.reload` puts another configuration in its place, between two inputs. An exchange looks at the gateway once, when it begins, and ends as
+it began.
+"""
 
 from collections.abc import Callable
 
@@ -37,15 +41,27 @@ class Gateway:
         draw: Callable[[], float],
         record: Callable[[Journal], None],
     ) -> None:
-        self.config = config
-        self.heads = HeadReader(config.limits.head)
-        self.keys = ClientKeys(config.api_keys, allow_open=config.allow_open)
-        self.router = Router(config, f"dragoman/{version}", draw=draw, now=now)
         self.new_id = new_id
         self.record = record
+        self._draw = draw
         self._version = version
         self._transport = transport
         self._started_at = now
+        self._take(config, Router(config, f"dragoman/{version}", draw=draw, now=now))
+
+    def _take(self, config: Config, router: Router) -> None:
+        self.config = config
+        self.heads = HeadReader(config.limits.head)
+        self.keys = ClientKeys(config.api_keys, allow_open=config.allow_open)
+        self.router = router
+
+    def reload(self, config: Config, now: float) -> None:
+        """Put `config` in the place of the one before, for requests that begin from now on.
+
+        Credentials that are in both keep their states and counts, conversations stay bound, client keys keep what they have used.
+        """
+        router = Router(config, f"dragoman/{self._version}", draw=self._draw, now=now, previous=self.router)
+        self._take(config, router)
 
     def home(self) -> bytes:
         """The answer to ``GET /``: what this is, and where to go from here."""

@@ -60,14 +60,19 @@ class ModelListing:
     Args:
         gateway: The gateway.
         now: When to begin, epoch seconds.
+        look: Seconds between looks whether the gateway has another configuration; never, unless somebody reloads it.
 
     """
 
     is_reading = False
 
-    def __init__(self, gateway: Gateway, now: float) -> None:
+    def __init__(self, gateway: Gateway, now: float, *, look: float = math.inf) -> None:
         self._gateway = gateway
+        self._router = gateway.router
+        self._look = look
+        self._look_at = now + look
         self._due = dict.fromkeys(gateway.router.catalog.open_targets(), now)
+        self._known = frozenset(self._due)
         self._asking: dict[int, _Asking] = {}
         self._attempts = 0
         self._is_over = False
@@ -76,11 +81,14 @@ class ModelListing:
         """When `handle_timer` is due, epoch seconds."""
         if self._is_over:
             return math.inf
-        return min([*self._due.values(), *(asking.until for asking in self._asking.values())], default=math.inf)
+        return min([self._look_at, *self._due.values(), *(asking.until for asking in self._asking.values())])
 
     def handle_timer(self, now: float) -> list[Effect]:
         """Ask whom it is time to ask; stop waiting for who does not answer."""
         effects: list[Effect] = []
+        if now >= self._look_at:
+            self._look_at = now + self._look
+            self._adopt(now)
         for attempt, asking in list(self._asking.items()):
             if now >= asking.until:
                 effects.append(CloseUpstream(attempt))
@@ -92,6 +100,15 @@ class ModelListing:
                 self._asking[self._attempts] = _Asking(target, Upstream(self._gateway.heads), now + _PATIENCE)
                 effects.append(OpenUpstream(self._attempts, target.origin))
         return effects
+
+    def _adopt(self, now: float) -> None:
+        """After a reload: ask those who are new at once, leave those alone who are gone."""
+        router = self._gateway.router
+        if router is not self._router:
+            self._router = router
+            self._known = frozenset(router.catalog.open_targets())
+            asked = {asking.target for asking in self._asking.values()}
+            self._due = {target: self._due.get(target, now) for target in self._known - asked}
 
     def upstream_opened(self, attempt: int, now: float, reused: bool = False) -> list[Effect]:
         """A connection stands: ask."""
@@ -137,7 +154,7 @@ class ModelListing:
         if names:
             self._gateway.router.catalog.learn(asking.target, names)
             del self._asking[attempt]
-            self._due[asking.target] = now + _AGAIN
+            self._ask_again(asking.target, now + _AGAIN)
         else:
             self._failed(attempt, now)
         return [ReleaseUpstream(attempt) if upstream.may_be_kept else CloseUpstream(attempt)]
@@ -145,7 +162,11 @@ class ModelListing:
     def _failed(self, attempt: int, now: float) -> None:
         asking = self._asking.pop(attempt, None)
         if asking is not None:
-            self._due[asking.target] = now + _SOON
+            self._ask_again(asking.target, now + _SOON)
+
+    def _ask_again(self, target: Target, at: float) -> None:
+        if target in self._known:
+            self._due[target] = at
 
     def client_sent(self, data: bytes, now: float) -> list[Effect]:
         """There is no client."""

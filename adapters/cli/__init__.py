@@ -17,6 +17,7 @@ COMMANDS: Final = MappingProxyType(
     {
         "serve": "Serve the gateway.",
         "check": "Check the configuration and show what would be served.",
+        "models": "List what can be asked for, and explain who would answer.",
         "init": "Write a commented configuration to start from.",
         "translate": "Translate a request or an answer from one dialect to another.",
     }

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from dragoman.adapters.assembly import find_config, plan_serving
-from dragoman.adapters.config_file import ConfigFileError
+from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.greeting import summary
+from dragoman.core.routing.catalog import Catalog
 
 
 @click.command("check")
@@ -33,4 +34,6 @@ def command(config_path: Path | None) -> None:
         raise SystemExit(1) from None
     for notice in plan.notices:
         click.echo(f"warning: {notice}", err=True)
+    for collision in Catalog(plan.config, "dragoman").collisions:
+        click.echo(f"warning: {printable(collision.message)}", err=True)
     click.echo(summary(plan))

@@ -520,19 +520,23 @@ class Pool:
 
     # --- over restarts ---
 
-    def save(self) -> dict[str, object]:
+    def save(self, *, with_states: bool = True) -> dict[str, object]:
         """What should survive a restart, as plain data: states with their instants, and counts."""
         saved: dict[str, object] = {}
         for member in self.members.values():
             models = {
-                name: _saved(offer.standing) for name, offer in member.offers.items() if _is_worth(offer.standing)
+                name: _saved(offer.standing)
+                for name, offer in member.offers.items()
+                if with_states and _is_worth(offer.standing)
             }
             counts = member.quota.save()
-            if models or counts or _is_worth(member.standing):
-                saved[member.identity] = {"standing": _saved(member.standing), "models": models, "quota": counts}
+            is_worth = with_states and _is_worth(member.standing)
+            if models or counts or is_worth:
+                standing = _saved(member.standing) if is_worth else None
+                saved[member.identity] = {"standing": standing, "models": models, "quota": counts}
         return {"version": 1, "members": saved}
 
-    def restore(self, data: object, now: float) -> None:
+    def restore(self, data: object, now: float, *, with_states: bool = True) -> None:
         """Take up what `save` gave. What is not understood, or about nobody here, is left out."""
         members = data.get("members") if isinstance(data, Mapping) else None
         if not isinstance(members, Mapping):
@@ -541,8 +545,10 @@ class Pool:
             member = self.members.get(identity) if isinstance(identity, str) else None
             if member is None or not isinstance(saved, Mapping):
                 continue
-            self._restore(member.standing, saved.get("standing"))
             member.quota.restore(saved.get("quota"), now)
+            if not with_states:
+                continue
+            self._restore(member.standing, saved.get("standing"))
             models = saved.get("models")
             for model, standing in models.items() if isinstance(models, Mapping) else ():
                 if isinstance(model, str):

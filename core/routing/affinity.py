@@ -168,6 +168,8 @@ class Affinities:
         self.ttl = ttl
         self._most = most
         self._bound: OrderedDict[tuple[str, str], tuple[str, str, float]] = OrderedDict()
+        self._changed: set[tuple[str, str]] = set()
+        self._is_tracked = False
 
     def __len__(self) -> int:
         return len(self._bound)
@@ -180,7 +182,7 @@ class Affinities:
             return None
         identity, model, until = bound
         if until <= now:
-            del self._bound[key]
+            self._let_go(key)
             return None
         self.bind(session, name, identity, model, now)
         return identity, model
@@ -190,15 +192,31 @@ class Affinities:
         key = (session, name)
         self._bound[key] = (identity, model, now + self.ttl)
         self._bound.move_to_end(key)
+        if self._is_tracked:
+            self._changed.add(key)
         # Those whose time is over are at the beginning, unless the ttl has changed.
         while len(self._bound) > self._most or next(iter(self._bound.values()))[2] <= now:
-            self._bound.popitem(last=False)
+            self._let_go(next(iter(self._bound)))
 
     def unbind(self, session: str, name: str, identity: str) -> None:
         """Let it go, if it is still bound to `identity`."""
         bound = self._bound.get((session, name))
         if bound is not None and bound[0] == identity:
-            del self._bound[session, name]
+            self._let_go((session, name))
+
+    def _let_go(self, key: tuple[str, str]) -> None:
+        del self._bound[key]
+        if self._is_tracked:
+            self._changed.add(key)
+
+    def track(self) -> None:
+        """From now on, note what changes: somebody is going to call `take_changes` again and again."""
+        self._is_tracked = True
+
+    def take_changes(self) -> list[object]:
+        """In the shape of `save`, those that changed since the last call; of one that is let go, identity and model are empty."""
+        changed, self._changed = self._changed, set()
+        return [[*key, *self._bound.get(key, ("", "", 0.0))] for key in changed]
 
     def save(self) -> list[object]:
         """As plain data."""

@@ -320,6 +320,11 @@ class Catalog:
         """Take note of the models that one of `open_targets` says it has."""
         self._learned[target.identity] = tuple(models)
 
+    def remember(self, before: "Catalog") -> None:
+        """Take over what an older catalog has learned of providers that are still there."""
+        still_there = {target.identity for target in self.open_targets()}
+        self._learned = {identity: names for identity, names in before._learned.items() if identity in still_there}
+
     def _card(self, name: str) -> ModelCard:
         return ModelCard(name, self._routes[name].deployments[0].provider.name, 0)
 

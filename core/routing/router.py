@@ -100,6 +100,8 @@ class Router:
         self._config = config
         self._draw = draw
         self.catalog = Catalog(config, user_agent, dialects)
+        if previous is not None:
+            self.catalog.remember(previous.catalog)
         self.pool: Pool = previous.pool if previous is not None else Pool()
         self.pool.times = config.cooldowns
         self.pool.configure(list(_rules(config)), now)
@@ -115,7 +117,7 @@ class Router:
             self._mitigations |= {
                 m: before[m] for m, new in self._mitigations.items() if m in before and before[m].rule == new.rule
             }
-        self._switches: deque[Switch] = deque(maxlen=_MOST_SWITCHES)
+        self._switches: deque[Switch] = previous._switches if previous is not None else deque(maxlen=_MOST_SWITCHES)
         self._lanes: OrderedDict[tuple[int, ...], tuple[Route, Lane, list[Target]]] = OrderedDict()
         self._most_lanes = len(self.catalog.models()) + _OPEN_LANES
 
@@ -318,10 +320,27 @@ class Router:
             "allowances": self._allowances.save(),
         }
 
-    def restore(self, data: object, now: float) -> None:
-        """Take up what `save` gave. What is not understood is left out; nothing is raised."""
+    def track(self) -> None:
+        """From now on, note which conversations `take_news` has to tell of."""
+        self._affinities.track()
+
+    def take_news(self) -> dict[str, object]:
+        """What should survive a restart, of conversations only those that are bound otherwise than at the last call.
+
+        There may be 100,000 of them: to say all of them each time would keep everybody waiting. Credentials and client keys are told in whole.
+        ``affinities`` is in the shape of `save` but for those that were let go: their identity is empty. Without
+        ``save-cooldown-status`` no state of a credential is told, but its counts are.
+        """
+        return {
+            "pool": self.pool.save(with_states=self._config.save_cooldown_status),
+            "affinities": self._affinities.take_changes(),
+            "allowances": self._allowances.save(),
+        }
+
+    def restore(self, data: object, now: float, *, with_states: bool = True) -> None:
+        """Take up what `save` gave, with the states of credentials or without. What is not understood is left out; nothing is raised."""
         if isinstance(data, Mapping):
-            self.pool.restore(data.get("pool"), now)
+            self.pool.restore(data.get("pool"), now, with_states=with_states)
             self._affinities.restore(data.get("affinities"), now)
             self._allowances.restore(data.get("allowances"), now)
 

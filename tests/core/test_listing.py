@@ -124,3 +124,24 @@ def test_providers_of_one_name_are_asked_one_by_one() -> None:
         listing.upstream_sent(effect.attempt, reply({"data": [{"id": name} for name in names]}), talk.now)
     learnt = {card.id for card in talk.gateway.router.catalog.models()} - before
     assert learnt == {"claude/claude-new", "team/claude-new", "claude/c-new"}
+
+
+def test_after_a_reload_the_new_are_asked() -> None:
+    """At once; those that stay are asked when it is their time, those that are gone never again."""
+    talk = Conversation(config(an_open("acme"), an_open("zeta")))
+    listing = ModelListing(talk.gateway, 0.0, look=1.0)
+    listing.handle_timer(0.0)
+    assert listing.next_deadline() == 1.0
+    assert listing.handle_timer(1.0) == []
+    listing.upstream_failed(2, ConnectFailure(FailureKind.REFUSED, "no"), 1.0)
+    talk.gateway.reload(config(an_open("zeta"), an_open("newcomer")), 1.5)
+    (opened,) = listing.handle_timer(2.0)
+    assert isinstance(opened, OpenUpstream)
+    assert opened.origin.host == "newcomer.test"
+    listing.upstream_failed(1, ConnectFailure(FailureKind.REFUSED, "no"), 2.5)  # who is gone answers late
+    talk.gateway.reload(config(an_open("zeta")), 2.6)
+    listing.upstream_failed(3, ConnectFailure(FailureKind.REFUSED, "no"), 2.7)
+    assert listing.handle_timer(3.0) == []
+    (again,) = listing.handle_timer(121.0)
+    assert isinstance(again, OpenUpstream)
+    assert again.origin.host == "zeta.test"

@@ -117,7 +117,7 @@ class Gateway:
 def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without providers, proxies and configurations, and with what is given."""
     theirs = {name for known in PROVIDERS for name in (*known.key_variables, *known.url_variables)}
-    theirs |= {CONFIG_VARIABLE, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+    theirs |= {CONFIG_VARIABLE, "XDG_STATE_HOME", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in theirs}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"} | more
 
@@ -143,10 +143,12 @@ def serving(
 
     """
     command = [sys.executable, "-m", "dragoman", "serve", "--transport", transport, "--port", "0", *arguments]
+    found_environment = dict(clean_environment() if environment is None else environment)
+    found_environment.setdefault("XDG_STATE_HOME", str(folder / "state"))
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=dict(clean_environment() if environment is None else environment),
+        env=found_environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -151,3 +151,38 @@ def test_saved_and_restored() -> None:
     for data in (None, 5, [5], [[1, 2, 3, 4, 5]], [["s", "m", "id", "up", "x"]], [["s", "m", "id", "up", 1e9]]):
         other.restore(data, 10.0)
     assert len(other) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["bind", "find", "unbind", "take"]), st.sampled_from("stu"), st.integers(0, 9)),
+        max_size=40,
+    )
+)
+def test_changes_come_to_the_whole(steps: list[tuple[str, str, int]]) -> None:
+    """LAW: who writes down every change has, at any time he has taken them, what `save` would say, whatever was evicted or over."""
+    kept = Affinities(4.0, most=2)
+    kept.track()
+    now, told = 0.0, {}
+    for what, session, seconds in [*steps, ("take", "s", 0)]:
+        now += seconds
+        if what == "bind":
+            kept.bind(session, "m", "id", "up", now)
+        elif what == "find":
+            kept.find(session, "m", now)
+        elif what == "unbind":
+            kept.unbind(session, "m", "id")
+        else:
+            for item in kept.take_changes():
+                assert isinstance(item, list)
+                told[item[0]] = item
+            assert sorted(str(item) for item in told.values() if item[2]) == sorted(map(str, kept.save()))
+    assert kept.take_changes() == []
+
+
+def test_nothing_is_noted_for_nobody() -> None:
+    """Without `track` the changes do not pile up."""
+    kept = Affinities(4.0)
+    kept.bind("s", "m", "id", "up", 0.0)
+    kept.unbind("s", "m", "id")
+    assert kept.take_changes() == []

@@ -531,6 +531,48 @@ def test_saved_and_restored() -> None:
         other.begin("m", key, NOW)
 
 
+def test_news() -> None:
+    """Of conversations only what changed; with ``save-cooldown-status: false`` counts, but no states, are told and taken up."""
+    quotas = (QuotaRule(3600.0, "fixed", 10, None),)
+    made = router(provider("a", "m", keys=2, quotas=quotas), save_cooldown_status=False)
+    answer(made, session="before")
+    made.track()
+    answer(made, session="s")
+    fail(made.begin("m", ANONYMOUS, NOW), after(LIMITED, 100))
+    news = json.loads(json.dumps(made.take_news()))
+    assert [item[0] for item in news["affinities"]] == ["s"]
+    assert made.take_news()["affinities"] == []
+    assert len(news["pool"]["members"]) == 2
+    assert all(m["standing"] is None and not m["models"] and m["quota"] for m in news["pool"]["members"].values())
+    other = router(provider("a", "m", keys=2, quotas=quotas))
+    other.restore(made.save(), NOW, with_states=False)
+    assert not any(one.why_not for one in other.explain("m", NOW).candidates)
+    assert sum(10 - (row.quota_remaining or 0) for row in other.pool.snapshot(NOW)) == 3
+    other.restore(made.save(), NOW)
+    assert sum(bool(one.why_not) for one in other.explain("m", NOW).candidates) == 1
+
+
+def test_what_was_learned_survives_a_reload() -> None:
+    """Of providers that are still there."""
+    old = router(provider("a", takes_any=True), provider("b", takes_any=True))
+    for target in old.catalog.open_targets():
+        old.catalog.learn(target, ["x"])
+    assert [card.id for card in old.models()] == ["a/x", "b/x"]
+    assert [card.id for card in router(provider("b", takes_any=True), previous=old).models()] == ["b/x"]
+
+
+def test_switches_survive_a_reload() -> None:
+    """A plan of the router before may still begin a mitigation: it is told all the same."""
+    rule = MitigationRule("m", "n", 0.05, 600.0, 1)
+    old = router(provider("a", "m", "n"), mitigations=(rule,), disable_cooling=True)
+    plan = old.begin("m", ANONYMOUS, NOW)
+    step = plan.next(NOW)
+    new = router(provider("a", "m", "n"), mitigations=(rule,), previous=old)
+    assert isinstance(step, Choice)
+    plan.report(FAILED, NOW)
+    assert len(new.take_switches()) == 1
+
+
 def test_lanes_of_made_up_names_are_bounded() -> None:
     """Names that clients make up; a name and its prefixed form share one lane."""
     made = router(provider("a"), provider("b", "m", prefix="p"))

@@ -1,0 +1,153 @@
+"""Another configuration while the gateway runs: the file is watched, read and checked by a thread; the event loop takes what is good.
+
+The content is compared once a second, not the time of a change, which may lie: a Kubernetes ConfigMap swaps a link, editors rename, clocks are
+coarse. A file that is just being written is left alone until it stays the same for 150 ms. SIGHUP reads at once, and also when the content is the same: what it
+refers to may not be. A bad file is refused with all its mistakes in the log, and what was served before goes on.
+"""
+
+import hashlib
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from dragoman.adapters.config_file import MAX_BYTES, ConfigFileError
+from dragoman.core.config import Config
+
+PERIOD: Final = 1.0  # seconds between looks
+_QUIET: Final = 0.15  # seconds for which a file must stay the same
+_MOST_WAITS: Final = 20  # a file that is always being written is read in the end
+
+#: What is settled when the gateway starts: key in the file, and where it is in a `Config`.
+SETTLED: Final = (
+    ("host", "host"), ("port", "port"), ("unix-socket", "unix_socket"), ("tls", "tls"), ("log-format", "log_format"),
+    ("debug", "debug"), ("state-file", "state_file"), ("limits.client-connections", "limits.client_connections"),
+    ("limits.upstream-connections", "limits.upstream_connections"), ("limits.upstream-idle", "limits.upstream_idle"),
+    ("timeouts.upstream-idle", "timeouts.upstream_idle"), ("timeouts.drain", "timeouts.drain"),
+)  # fmt: skip
+
+
+@attrs.frozen
+class News:
+    """What came of reading the file again: a configuration and its notices, or mistakes."""
+
+    config: Config | None = None
+    notices: tuple[str, ...] = ()
+    mistakes: tuple[str, ...] = ()
+
+
+def settled_changes(running: Config, config: Config) -> tuple[str, ...]:
+    """The keys in which `config` differs from what runs, and that count at the next start only."""
+    return tuple(key for key, path in SETTLED if _value(running, path) != _value(config, path))
+
+
+def _value(config: Config, path: str) -> object:
+    value: object = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+class ConfigWatch:
+    """Watches a configuration file from a thread of its own, from `start` to `close`.
+
+    Args:
+        path: The file.
+        reread: Reads and checks it: the configuration and its notices. Raises ConfigFileError.
+        period: Seconds between looks.
+
+    """
+
+    def __init__(
+        self, path: Path, reread: Callable[[], tuple[Config, tuple[str, ...]]], *, period: float = PERIOD
+    ) -> None:
+        self._path = path
+        self._reread = reread
+        self._period = period
+        self._seen = _digest(path)
+        # SimpleQueue.put may be called where put is already running, as in a signal handler; Event.set may not.
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="dragoman-config", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Have the file read now, whether or not it has changed; may be called by a signal handler."""
+        self._asked.put(True)
+
+    def take(self) -> News | None:
+        """What came of the last reading, once; None when there was none. Never waits."""
+        news = None
+        try:
+            while True:
+                news = self._news.get_nowait()
+        except queue.Empty:
+            return news
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._asked.put(False)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            is_asked = False
+            try:
+                if not self._asked.get(timeout=self._period):
+                    return
+                is_asked = True
+            except queue.Empty:
+                pass
+            if is_asked or _digest(self._path) != self._seen:
+                self._seen = self._settle()
+                self._news.put(self._read())
+
+    def _settle(self) -> bytes:
+        """Wait until the file is no more being written."""
+        digest = _digest(self._path)
+        for _ in range(_MOST_WAITS):
+            time.sleep(_QUIET)
+            before, digest = digest, _digest(self._path)
+            if before == digest:
+                break
+        return digest
+
+    def _read(self) -> News:
+        try:
+            config, notices = self._reread()
+        except ConfigFileError as error:
+            return News(mistakes=error.lines)
+        except Exception as error:  # a bug of ours must not end the watch; what an exception says may be a secret
+            return News(mistakes=(f"{self._path}: cannot be read ({type(error).__name__})",))
+        return News(config, notices)
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.sha256(file.read(MAX_BYTES + 1)).digest()
+    except OSError as error:
+        return type(error).__name__.encode()
+
+
+@contextmanager
+def on_hangup(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` on SIGHUP while the block runs, where there is that signal and this is the thread that gets it."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

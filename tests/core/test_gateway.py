@@ -1,0 +1,22 @@
+"""Another configuration in the middle of everything."""
+
+import attrs
+
+from dragoman.core.config import ClientKey, Timeouts
+from tests.core.conversation import Conversation, config, get, post, provider, reply
+
+
+def test_an_exchange_ends_as_it_began() -> None:
+    """Its provider, its patience and its client key are gone: it is answered all the same, and the next request is not."""
+    old = config(provider("acme"), timeouts=Timeouts(first_byte=50.0))
+    talk = Conversation(old)
+    talk.client(post({"model": "acme-large", "messages": []}))
+    talk.open()
+    new = attrs.evolve(
+        config(provider("zeta")), api_keys=(ClientKey("sk-other", "bert"),), timeouts=Timeouts(first_byte=1.0)
+    )
+    talk.gateway.reload(new, talk.now)
+    assert talk.core.next_deadline() == talk.now + 50.0
+    talk.upstream(reply({"choices": []}))
+    talk.client(get("/v1/models"))
+    assert [answer[0] for answer in talk.answers("POST", "GET")] == [200, 401]
