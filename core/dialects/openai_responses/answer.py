@@ -254,7 +254,7 @@ class _Output:
         """Write all items; when the answer was cut, the last says so."""
         for block in blocks:
             self._add(block)
-        if is_cut and self._items and self._items[-1]["type"] in ("message", "function_call"):
+        if is_cut and self._items and self._items[-1].get("type") in ("message", "function_call"):
             self._items[-1]["status"] = "incomplete"
         return self._items
 

@@ -114,6 +114,14 @@ def test_odd_items_are_losses_not_errors() -> None:
     assert parse(output=[], created_at="now").created is None
 
 
+def test_an_item_without_a_type_can_be_told_again() -> None:
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    answer = parse(output=[{"id": "x_1", "text": "?"}], **cut)
+    assert json.loads(OPENAI_RESPONSES.build_answer(answer, AnswerContext())[0])["output"] == [
+        {"id": "x_1", "text": "?"}
+    ]
+
+
 def test_a_phase_and_probabilities_come_back() -> None:
     tokens = [{"token": "a", "logprob": -1.0, "bytes": [97], "top_logprobs": []}]
     part = {"type": "output_text", "text": "a", "annotations": [], "logprobs": tokens}
