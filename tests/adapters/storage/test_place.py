@@ -22,7 +22,8 @@ def test_without_a_file() -> None:
     """The demo saves nothing; providers of the environment are saved as others are. There is nothing to watch."""
     demo = plan_serving(None, {"XDG_STATE_HOME": "/s"})
     assert demo.is_demo
-    assert demo.state_file is demo.reread is None
+    assert demo.state_file is None
+    assert demo.reread is None
     found = plan_serving(None, {"XDG_STATE_HOME": "/s", "OPENAI_API_KEY": "sk-1"})
     assert found.state_file == Path("/s/dragoman/state.sqlite3")
     assert found.reread is None
