@@ -20,3 +20,10 @@ def test_an_exchange_ends_as_it_began() -> None:
     talk.upstream(reply({"choices": []}))
     talk.client(get("/v1/models"))
     assert [answer[0] for answer in talk.answers("POST", "GET")] == [200, 401]
+
+
+def test_home_names_the_ways_in() -> None:
+    """Without a key."""
+    status, _, body = Conversation().client(get("/", key=None)).answers("GET")[0]
+    assert status == 200
+    assert b"/v1/chat/completions" in body
