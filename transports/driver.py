@@ -24,12 +24,13 @@ from dragoman.core.effects import (
 from dragoman.transports.timers import Timers
 
 # A client that got its last answer has this long to read it and close before we do, seconds (RFC 9112, section 9.6). While
-# some of the answer is still unsent, it is also how often we look whether the client takes any of it.
+# some of the answer is still unsent, or while the client still sends, it is also how often we look whether anything moves.
 _LINGER: Final = 1.0
 # After so many looks at a client that takes nothing, it is dropped.
 _PATIENCE: Final = 10
-# What a client sends after its last answer is read and dropped, up to this, bytes.
-_DROP_LIMIT: Final = 256 * 1024
+# What a client sends after its last answer is read and dropped, up to this, bytes: closing while it sends would reset the
+# connection, and the answer (a 413, say) would be lost with it.
+_DROP_LIMIT: Final = 64 * 1024 * 1024
 
 
 class Connection(Protocol):
@@ -204,7 +205,7 @@ class Driver:
         self._closes_at = math.inf
         self._unsent = 0
         self._patience = _PATIENCE
-        self._dropped = 0
+        self._dropped = self._dropped_before = 0
         self.client = client
         self.watched_at = math.inf
 
@@ -316,14 +317,15 @@ class Driver:
         self._closes_at = self._now() + _LINGER
 
     def _look_after_leaving(self) -> None:
-        """Close when the client has had its time to read the last answer, or reads none of it."""
-        unsent = self.client.unsent
+        """Close when the client has had its time to read the last answer, reads none of it, or sends without end."""
+        unsent, is_sending = self.client.unsent, self._dropped > self._dropped_before
         self._patience = _PATIENCE if unsent < self._unsent else self._patience - 1
-        if (not unsent and (self._has_left or not self._unsent)) or self._patience <= 0:
+        has_had_its_time = self._has_left or not (self._unsent or is_sending)
+        if (not unsent and has_had_its_time) or self._patience <= 0:
             self._closes_at = math.inf
             self.client.close()
             return
-        self._unsent = unsent
+        self._unsent, self._dropped_before = unsent, self._dropped
         self._closes_at = self._now() + _LINGER
 
     def _drop(self, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Listening sockets, bound before an event loop runs: a taken port is an error at the start, with a sentence that says so."""
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -40,8 +41,10 @@ def listen_tcp(host: str, port: int) -> list[socket.socket]:
             listener.setblocking(False)
         except OSError as error:
             listener.close()
-            if family == socket.AF_INET6 and listeners and not host:
-                continue  # IPv6 is switched off here
+            has_other = any(other != family for other, *_ in found)
+            is_off = error.errno == errno.EADDRNOTAVAIL and has_other
+            if family == socket.AF_INET6 and (is_off or (listeners and not host)):
+                continue  # IPv6 is switched off here; `localhost` and "all interfaces" mean it only where it is on
             for other in listeners:
                 other.close()
             raise ListenError(f"cannot listen on {host or '*'}:{port}: {error.strerror or error}") from None
@@ -84,8 +87,11 @@ def _remove_stale(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise OSError(0, "a file of that name is there, and it is no socket")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.setblocking(False)  # somebody whose queue is full would keep us waiting
         try:
             probe.connect(path)
+        except BlockingIOError:
+            pass
         except ConnectionRefusedError:
             os.unlink(path)
             return

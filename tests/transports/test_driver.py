@@ -267,10 +267,9 @@ def closing(world: World, unsent: int = 0) -> None:
 
 
 def test_client_has_a_second_to_read_its_answer(world: World) -> None:
-    """What it sends in it is dropped."""
+    """Whatever it is told meanwhile."""
     closing(world)
     assert world.driver.is_reading
-    world.driver.client_sent(b"more")
     world.driver.drain()
     world.driver.abort()
     world.pass_time(0.9)
@@ -321,11 +320,34 @@ def test_slow_reader_has_its_second_too(world: World) -> None:
     assert world.took() == ["client close"]
 
 
-def test_client_that_talks_on_is_cut_off(world: World) -> None:
-    """After 256 KiB."""
+def test_client_that_still_sends_may_end(world: World) -> None:
+    """What it sends is dropped, and a second without any is its end."""
     closing(world)
     for _ in range(4):
-        world.driver.client_sent(b"x" * 65536)
+        world.driver.client_sent(b"x" * 262_144)
+        world.pass_time(1.01)
+        assert world.took() == []
+    world.pass_time(1.01)
+    assert world.took() == ["client close"]
+
+
+def test_client_that_talks_on_is_cut_off(world: World) -> None:
+    """After ten seconds, or 64 MiB."""
+    closing(world)
+    for _ in range(9):
+        world.driver.client_sent(b"x")
+        world.pass_time(1.01)
+        assert world.took() == []
+    world.driver.client_sent(b"x")
+    world.pass_time(1.01)
+    assert world.took() == ["client close"]
+
+
+def test_client_that_sends_without_end_is_cut_off(world: World) -> None:
+    """However quickly."""
+    closing(world)
+    for _ in range(64):
+        world.driver.client_sent(bytes(1024 * 1024))
     assert world.took() == []
     world.driver.client_sent(b"x")
     assert world.took() == ["client close"]

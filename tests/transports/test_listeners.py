@@ -1,5 +1,6 @@
 """Listening sockets."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -92,3 +93,32 @@ def test_folder_that_is_not_there(tmp_path: Path) -> None:
     """A sentence, and no socket left open."""
     with pytest.raises(ListenError, match="No such file"):
         listen_unix(str(tmp_path / "nowhere" / "socket"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_name_on_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+    """`localhost` names both families; where one is off, it means the other. Its own address alone is a mistake."""
+    there = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)[0]
+    off = (socket.AF_INET6, there[1], there[2], "", ("2001:db8::1", 0, 0, 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [there, off][::order])
+    listeners = listen_tcp("localhost", 0)
+    assert [one.family for one in listeners] == [socket.AF_INET]
+    close(listeners)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [off])
+    with pytest.raises(ListenError):
+        listen_tcp("localhost", 0)
+
+
+def test_unix_socket_with_a_full_queue(tmp_path: Path) -> None:
+    """Somebody listens, and has no time: that is told at once."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as busy, contextlib.ExitStack() as waiting:
+        busy.bind(path)
+        busy.listen(0)
+        for _ in range(4):
+            guest = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            guest.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                guest.connect(path)
+        with pytest.raises(ListenError, match="somebody listens there"):
+            listen_unix(path)
