@@ -55,7 +55,12 @@ PAGE: Final = ROOT / "docs" / "reference" / "translation.md"
 NAMES: Final = ("openai_chat", "openai_responses", "claude", "gemini")
 SHORT: Final = {"openai_chat": "Chat", "openai_responses": "Responses", "claude": "Claude", "gemini": "Gemini"}
 MARKS: Final = ("<!-- requests -->", "<!-- answers -->", "<!-- end -->")
-SCHEMA: Final = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+SCHEMA: Final = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
 TOOL: Final = FunctionTool("look", "Looks.", SCHEMA)
 HI: Final = Text("Hi")
 CALL: Final = ToolCall("call_1", "look", '{"a":"b"}')
@@ -69,7 +74,10 @@ OWN_TOOLS: Final[Mapping[str, tuple[str, Any]]] = {
     "gemini": ("codeExecution", {"codeExecution": {}}),
 }
 OWN_BLOCKS: Final[Mapping[str, tuple[str, Any]]] = {
-    "openai_responses": ("file_search_call", {"type": "file_search_call", "id": "fs_1", "queries": ["q"], "status": "completed"}),
+    "openai_responses": (
+        "file_search_call",
+        {"type": "file_search_call", "id": "fs_1", "queries": ["q"], "status": "completed"},
+    ),
     "claude": ("server_tool_use", {"type": "server_tool_use", "id": "s", "name": "code_execution", "input": {}}),
     "gemini": ("executableCode", {"executableCode": {"language": "PYTHON", "code": "1"}}),
 }
@@ -85,7 +93,9 @@ def asked(*blocks: Any, **more: Any) -> ChatRequest:
 def talked(*blocks: Any, result: Any = None, **more: Any) -> ChatRequest:
     """A request in which the model has said `blocks`, and the client answers a call with `result`."""
     answer = Message("user", (result or Text("Go on."),))
-    return attrs.evolve(asked(), messages=(Message("user", (HI,)), Message("assistant", blocks), answer), tools=(TOOL,), **more)
+    return attrs.evolve(
+        asked(), messages=(Message("user", (HI,)), Message("assistant", blocks), answer), tools=(TOOL,), **more
+    )
 
 
 def signed(dialect: Dialect) -> Signature:
@@ -118,20 +128,38 @@ TALK: Final = talked(HI)
 SEARCH: Final = asked(tools=(WebSearchTool(),))
 THOUGHT: Final = asked(thinking=Thinking("level", "high"))
 TOOLED: Final = asked(tools=(TOOL,))
-CUSTOM: Final = asked(tools=(CustomTool("patch", "Patches."),))
 DOCUMENT: Final = asked(HI, Media("document", PDF))
 REQUESTS: Final[Mapping[str, Probe]] = {
     "text": always(asked(Text("Something else"))),
     "instructions above the conversation": always(asked(instructions=(Text("Be kind."),))),
     "system message within the conversation": always(
-        attrs.evolve(asked(), messages=(Message("user", (HI,)), Message("assistant", (HI,)), Message("system", (HI,)), Message("user", (HI,))))
+        attrs.evolve(
+            asked(),
+            messages=(
+                Message("user", (HI,)),
+                Message("assistant", (HI,)),
+                Message("system", (HI,)),
+                Message("user", (HI,)),
+            ),
+        )
     ),
     "developer message within the conversation": always(
-        attrs.evolve(asked(), messages=(Message("user", (HI,)), Message("assistant", (HI,)), Message("developer", (HI,)), Message("user", (HI,))))
+        attrs.evolve(
+            asked(),
+            messages=(
+                Message("user", (HI,)),
+                Message("assistant", (HI,)),
+                Message("developer", (HI,)),
+                Message("user", (HI,)),
+            ),
+        )
     ),
     "name of a speaker": always(attrs.evolve(asked(), messages=(Message("user", (HI,), name="Ann"),))),
     "phase of an assistant's message": always(
-        attrs.evolve(asked(), messages=(Message("user", (HI,)), Message("assistant", (HI,), phase="commentary"), Message("user", (HI,))))
+        attrs.evolve(
+            asked(),
+            messages=(Message("user", (HI,)), Message("assistant", (HI,), phase="commentary"), Message("user", (HI,))),
+        )
     ),
     "image, inline": always(asked(HI, Media("image", IMAGE))),
     "image, at an address": always(asked(HI, Media("image", Link("https://example.com/a.png", "image/png")))),
@@ -139,25 +167,31 @@ REQUESTS: Final[Mapping[str, Probe]] = {
     "detail of an image": always(asked(HI, Media("image", IMAGE, detail="low")), PICTURED),
     "document (PDF), inline": always(asked(HI, Media("document", PDF))),
     "name of a file": always(asked(HI, Media("document", PDF, filename="a.pdf")), DOCUMENT),
-    "document, at an address": always(asked(HI, Media("document", Link("https://example.com/a.pdf", "application/pdf")))),
+    "document, at an address": always(
+        asked(HI, Media("document", Link("https://example.com/a.pdf", "application/pdf")))
+    ),
     "document, as plain text": always(asked(HI, Media("document", Inline("text/plain", "SGk=")))),
     "document, made of blocks": always(asked(HI, Media("document", Nested((HI,))))),
-    "title, context and citing of a document": always(asked(HI, Media("document", PDF, title="T", context="C", cite=True)), DOCUMENT),
+    "title, context and citing of a document": always(
+        asked(HI, Media("document", PDF, title="T", context="C", cite=True)), DOCUMENT
+    ),
     "audio, inline": always(asked(HI, Media("audio", Inline("audio/wav", "UklGRg==")))),
     "video, inline": always(asked(HI, Media("video", Inline("video/mp4", "AAAA")))),
     "function tool": always(asked(tools=(TOOL,))),
     "strict function tool": always(asked(tools=(attrs.evolve(TOOL, strict=True),)), TOOLED),
     "tool in a namespace": always(asked(tools=(attrs.evolve(TOOL, namespace="space"),)), TOOLED),
     "tool of free text": always(asked(tools=(CustomTool("patch", "Patches."),))),
-    "tool of free text in a namespace": always(asked(tools=(CustomTool("patch", "Patches.", namespace="space"),)), CUSTOM),
-    "tool of free text with a grammar": always(asked(tools=(CustomTool("patch", "Patches.", "regex", "a+"),)), CUSTOM),
+    "tool of free text in a namespace": always(asked(tools=(CustomTool("patch", "Patches.", namespace="space"),))),
+    "tool of free text with a grammar": always(asked(tools=(CustomTool("patch", "Patches.", "regex", "a+"),))),
     "web search": always(asked(tools=(WebSearchTool(),))),
     "web search: allowed domains": always(asked(tools=(WebSearchTool(("example.com",)),)), SEARCH),
     "web search: blocked domains": always(asked(tools=(WebSearchTool(blocked_domains=("example.com",)),)), SEARCH),
     "web search: most uses": always(asked(tools=(WebSearchTool(max_uses=2),)), SEARCH),
     "web search: size of context": always(asked(tools=(WebSearchTool(context_size="low"),)), SEARCH),
     "web search: location": always(asked(tools=(WebSearchTool(location={"city": "Oslo", "country": "NO"}),)), SEARCH),
-    "web search: version": lambda d: (asked(tools=(WebSearchTool(variant="web_search_20260209"),)), SEARCH) if d.name == "claude" else None,
+    "web search: version": lambda d: (
+        (asked(tools=(WebSearchTool(variant="web_search_20260209"),)), SEARCH) if d.name == "claude" else None
+    ),
     "tool of one provider": _own_tool,
     "tool choice: auto": always(asked(tools=(TOOL,), tool_choice=ToolChoice("auto")), TOOLED),
     "tool choice: none": always(asked(tools=(TOOL,), tool_choice=ToolChoice("none")), TOOLED),
@@ -168,10 +202,15 @@ REQUESTS: Final[Mapping[str, Probe]] = {
     "no parallel calls": always(asked(tools=(TOOL,), parallel_tool_calls=False), TOOLED),
     "call and result": always(CALLED, TALK),
     "result that is an error": always(talked(CALL, result=attrs.evolve(RESULT, is_error=True)), CALLED),
-    "result with an image": always(talked(CALL, result=attrs.evolve(RESULT, content=(HI, Media("image", IMAGE)))), CALLED),
+    "result with an image": always(
+        talked(CALL, result=attrs.evolve(RESULT, content=(HI, Media("image", IMAGE)))), CALLED
+    ),
     "call of a tool of free text": always(
         attrs.evolve(
-            talked(ToolCall("call_1", "patch", "text", "custom"), result=ToolResult("call_1", (HI,), name="patch", kind="custom")),
+            talked(
+                ToolCall("call_1", "patch", "text", "custom"),
+                result=ToolResult("call_1", (HI,), name="patch", kind="custom"),
+            ),
             tools=(CustomTool("patch"),),
         )
     ),
@@ -185,12 +224,22 @@ REQUESTS: Final[Mapping[str, Probe]] = {
     "second id of a call": always(talked(attrs.evolve(CALL, item_id="fc_1"), result=RESULT), CALLED),
     "signature of a call": _signed_call,
     "signature of a text": lambda d: (talked(Text("So.", signature=signed(d))), talked(Text("So."))),
-    "signature of an image": lambda d: (talked(HI, Media("image", IMAGE, signature=signed(d))), talked(HI, Media("image", IMAGE))),
+    "signature of an image": lambda d: (
+        talked(HI, Media("image", IMAGE, signature=signed(d))),
+        talked(HI, Media("image", IMAGE)),
+    ),
     "reasoning, unsigned": always(talked(Reasoning("Hm."), HI), TALK),
-    "reasoning, signed": lambda d: (talked(Reasoning("Hm.", signed(d), is_summary=True if d.name == "openai_responses" else None, item_id="rs_1"), HI), TALK),
+    "reasoning, signed": lambda d: (
+        talked(
+            Reasoning("Hm.", signed(d), is_summary=True if d.name == "openai_responses" else None, item_id="rs_1"), HI
+        ),
+        TALK,
+    ),
     "reasoning, redacted": lambda d: (talked(Reasoning("", signed(d), redacted=True), HI), TALK),
     "refusal of an earlier turn": always(talked(Refusal("No."))),
-    "citation in an earlier turn": always(talked(Text("So.", (Citation("https://example.com", "T", 0, 3, "So."),))), talked(Text("So."))),
+    "citation in an earlier turn": always(
+        talked(Text("So.", (Citation("https://example.com", "T", 0, 3, "So."),))), talked(Text("So."))
+    ),
     "block of one provider": _own_block,
     "max_tokens": always(asked(max_tokens=700)),
     "stop": always(asked(stop=("END",))),
@@ -205,15 +254,19 @@ REQUESTS: Final[Mapping[str, Probe]] = {
     "logprobs": always(asked(logprobs=True, top_logprobs=2)),
     "output: any JSON": always(asked(output=OutputFormat("json"))),
     "output: JSON Schema": always(asked(output=OutputFormat("schema", SCHEMA))),
-    "name, description and strictness of the schema": always(asked(output=OutputFormat("schema", SCHEMA, "n", "d", strict=True)), asked(output=OutputFormat("schema", SCHEMA))),
+    "name, description and strictness of the schema": always(
+        asked(output=OutputFormat("schema", SCHEMA, "n", "d", strict=True)),
+        asked(output=OutputFormat("schema", SCHEMA)),
+    ),
     "verbosity": always(asked(verbosity="low")),
     "reasoning off": always(asked(thinking=Thinking("off"))),
     "reasoning as the model likes": always(asked(thinking=Thinking("auto"))),
     "reasoning by level": always(asked(thinking=Thinking("level", "high"))),
-    "reasoning by tokens": always(asked(thinking=Thinking("budget", budget=4096), max_tokens=9000), asked(max_tokens=9000)),
+    "reasoning by tokens": always(
+        asked(thinking=Thinking("budget", budget=4096), max_tokens=9000), asked(max_tokens=9000)
+    ),
     "reasoning shown or not": always(asked(thinking=Thinking("level", "high", show="detailed")), THOUGHT),
     "stream": always(asked(stream=True)),
-    "usage at the end of a stream": always(asked(stream=True, include_usage=True), asked(stream=True)),
     "user": always(asked(user="u-1")),
     "cache_key": always(asked(cache_key="k")),
     "service_tier": always(asked(service_tier="priority")),
@@ -225,13 +278,15 @@ REQUESTS: Final[Mapping[str, Probe]] = {
     "cache mark on a tool": always(asked(tools=(attrs.evolve(TOOL, cache=MARK),)), TOOLED),
     "cache mark on a call": always(talked(attrs.evolve(CALL, cache=MARK), result=RESULT), CALLED),
     "cache mark on a result": always(talked(CALL, result=attrs.evolve(RESULT, cache=MARK)), CALLED),
-    "cache mark on a message": always(attrs.evolve(asked(), messages=(Message("user", (HI,), cache=MARK),))),
     "cache mark on the request": always(asked(cache=MARK)),
     "a field that only the source knows": lambda d: asked(extras=Extras(d.name, {"x_unknown": 1})),
 }
 
 
-def told(*blocks: Any, finish: Finish = Finish("end"), logprobs: tuple[Any, ...] | None = None, **more: Any) -> Answer:
+END: Final = Finish("end")
+
+
+def told(*blocks: Any, finish: Finish = END, logprobs: tuple[Any, ...] | None = None, **more: Any) -> Answer:
     """An answer that says `blocks`."""
     return Answer("a-1", "m", (Choice(blocks or (HI,), finish, logprobs),), **more)
 
@@ -300,11 +355,10 @@ class Way:
             return None
         value, base = wanted if isinstance(wanted, tuple) else (wanted, self.base)
         try:
-            (body, lost), (plain, before) = self.write(source, value), self.write(source, base)
+            (body, lost), (plain, _), (_, always_lost) = (self.write(source, item) for item in (value, base, self.base))
         except Untranslatable:
             return None
-        known = {(loss.path, loss.detail) for loss in before}
-        return None if body == plain or any((loss.path, loss.detail) not in known for loss in lost) else (body, plain)
+        return None if body == plain or set(lost) - set(always_lost) else (body, plain)
 
     def outcome(self, said: tuple[bytes, bytes], source: str, target: str) -> tuple[str, tuple[str, ...]]:
         """What becomes of it on the way to another dialect, and why."""
@@ -330,12 +384,15 @@ def row(way: Way, what: str, probe: Probe, notes: dict[str, None]) -> str:
             kinds.setdefault("unsaid" if kind == "exact" and target not in said else kind, []).append(SHORT[source])
             notes |= dict.fromkeys(f"{what}, to {SHORT[target]}: {detail}" for detail in details)
         uniform = len(kinds) == 1
-        cells.append(next(iter(kinds)) if uniform else "; ".join(f"{k} from {', '.join(v)}" for k, v in kinds.items()) or "–")
+        cells.append(
+            next(iter(kinds)) if uniform else "; ".join(f"{k} from {', '.join(v)}" for k, v in kinds.items()) or "–"
+        )
     return f"| {what} | {', '.join(SHORT[name] for name in said) or 'nobody'} | {' | '.join(cells)} |"
 
 
 def table(probes: Mapping[str, Probe], way: Way) -> Iterator[str]:
     """The lines of a table and of the notes under it."""
+    yield ""
     yield "| what | said by | " + " | ".join(f"to {SHORT[name]}" for name in NAMES) + " |"
     yield "|---|---|" + "---|" * len(NAMES)
     notes: dict[str, None] = {}
@@ -352,8 +409,8 @@ PROBED: Final = (
     ChatRequest, Message, FunctionTool, CustomTool, WebSearchTool, OpaqueTool, ToolChoice, OutputFormat, Thinking, Media, ToolCall,
     ToolResult, Reasoning, Refusal, Opaque, CacheMark, Citation, Answer, Choice, Finish, TokenUsage,
 )  # fmt: skip
-# Named differently on their way, or the same for every node: one probe stands for all.
-BESIDE: Final = {"extras", "cache", "raw", "fault"}
+# The same for every node, so that one probe stands for all; or nothing that a client says by itself.
+BESIDE: Final = {"extras", "cache", "raw", "fault", "include_usage"}
 
 
 def unprobed() -> Iterable[str]:
