@@ -57,9 +57,8 @@ def converter(source: str) -> Callable[[Sequence[bytes]], int] | None:
         options = {"logging_obj": log} if source == "gemini" else {}
         size = 0
         with contextlib.redirect_stdout(io.StringIO()):  # it talks
-            for chunk in wrapper(
-                iterator(lines, sync_stream=True, **options), "bench", log, custom_llm_provider=provider
-            ):
+            events_in = iter(iterator(lines, sync_stream=True, **options))
+            for chunk in wrapper(events_in, "bench", log, custom_llm_provider=provider):
                 size += len(f"data: {chunk.model_dump_json(exclude_none=True, exclude_unset=True)}\n\n".encode())
         return size
 

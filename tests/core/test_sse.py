@@ -88,6 +88,8 @@ def test_nothing_passes_before_it_may() -> None:
     assert whole.feed(b"data: a\n\n", passes=False) == b""
     assert whole.feed(b"data: b\n\nda", passes=True) == b"data: a\n\ndata: b\n\n"
     assert whole.rest() == b"da"
+    assert whole.feed(b"data: c\n\n", passes=True) == b"data: c\n\n"
+    assert whole.rest() == b""
 
 
 def test_an_array_is_no_stream_of_events() -> None:

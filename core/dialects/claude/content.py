@@ -272,7 +272,8 @@ def _build_media(block: Media, losses: Losses) -> dict[str, Any] | None:
     source = _build_source(block, losses)
     if source is None:
         return None
-    losses.unsaid(block, ("detail",), NAME, at + ".")
+    if block.detail != "auto":  # which is what Claude does
+        losses.unsaid(block, ("detail",), NAME, at + ".")
     node: dict[str, Any] = {**fields_for(NAME, block.extras)}
     node |= {"type": "image" if block.kind == "image" else "document", "source": source}
     if block.kind == "image":

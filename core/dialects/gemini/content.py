@@ -152,7 +152,8 @@ def _joined(blocks: list[Block]) -> Reasoning:
 
 def parse_signature(node: Mapping[str, Any]) -> Signature | None:
     """Read the signature of a part."""
-    return signature_from(reading.text(node, "thoughtSignature"), NAME)
+    text = reading.text(node, "thoughtSignature")
+    return None if text == NOT_MINE else signature_from(text, NAME)
 
 
 def parse_part(node: dict[str, Any], path: str) -> Block | None:

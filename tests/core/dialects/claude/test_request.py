@@ -408,3 +408,8 @@ def test_citations_of_others_are_lost() -> None:
     assert paths(losses) == {"messages[1].content[0].citations"}
     _, losses = build(asked(HI, Message("user", (ToolResult("x", (ToolCall("c", "f", "{}"),)),))))
     assert "messages" in paths(losses)
+
+
+def test_looking_at_an_image_as_claude_does_anyway_is_no_loss() -> None:
+    image = Media("image", Inline("image/png", "AA=="), detail="auto")
+    assert build(asked(Message("user", (image,))))[1] == ()

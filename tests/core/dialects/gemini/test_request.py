@@ -480,3 +480,13 @@ def test_what_gemini_cannot_say() -> None:
     assert lost == ["messages.name", "stop", "cache", "project"]
     assert build(asked(HI, tool_choice=ToolChoice("any")))[1] == ["tool_choice"]
     assert build(asked(HI, tool_choice=ToolChoice("auto")))[1] == []
+
+
+def test_a_call_that_was_only_vouched_for_has_no_signature() -> None:
+    part = {
+        "functionCall": {"name": "f", "args": {}, "id": "c"},
+        "thoughtSignature": "skip_thought_signature_validator",
+    }
+    call = parse({"contents": [{"role": "model", "parts": [part]}]}).messages[0].content[0]
+    assert isinstance(call, ToolCall)
+    assert call.signature is None
