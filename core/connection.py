@@ -138,8 +138,6 @@ class ClientConnection:
                 return
             self._read_phase = ""
             exchange = self._exchange = Exchange(self._gateway, self._down, self._next_attempt, request, now)
-            if self._is_draining:
-                self._down.keeps_alive = False
             exchange.start(now, effects)
             if exchange.is_done:
                 self._exchange = None

@@ -583,8 +583,7 @@ class Exchange:
             code = "upstream_timeout" if status == 504 else "upstream_error"
         else:
             message, status, code = refusal.message, refusal.status, refusal.code
-            if refusal.retry_at is not None:
-                fields = _retry_fields(refusal.retry_at, now)
+            fields = [] if refusal.retry_at is None else _retry_fields(refusal.retry_at, now)
         self._out.fail(status, message, "provider", now, effects, code=code, fields=fields)
         self._end(now)
 
@@ -618,8 +617,8 @@ class Exchange:
                 self._is_early = True
             self._receive(Input.STREAMED)
             self._out.begin(200, self._flow_fields, None, now, effects)
-        if self._ask is not None:
-            self._out.write(b"\n" if self._ask.wants_array else DIALECTS[self._out.dialect].keepalive, effects)
+        assert self._ask is not None  # only what was understood is asked
+        self._out.write(b"\n" if self._ask.wants_array else DIALECTS[self._out.dialect].keepalive, effects)
         self._wait(now, self._silent_by - now)
 
     def _silent(self, over: bool, now: float, effects: list[Effect]) -> None:
@@ -695,8 +694,8 @@ class Exchange:
 
     def _note_attempt(self, name: str, detail: str, status: int | None, outcome: Outcome, now: float) -> None:
         """The attempt in hand has ended: tell the journal and the pool, once."""
-        if self._plan is not None:
-            self._plan.report(outcome, now)
+        assert self._plan is not None  # it chose whom to ask
+        self._plan.report(outcome, now)
         target = self._aim
         self._attempts.append(
             Attempt(

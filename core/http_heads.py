@@ -265,12 +265,12 @@ class RepeatedHeads:
         self._last = None
         read = self._heads.read_request(head)
         plain = _PLAIN_LENGTH.search(head)
-        if plain is not None and not read.is_http_1_0 and not read.is_chunked:
-            names = [name for name, _ in read.fields]
-            if names.count(b"content-length") == 1:
-                self._last = read
-                self._before, self._behind = head[: plain.start(1)], head[plain.end(1) :]
-                self._index = names.index(b"content-length")
+        # Said twice alike, it is read as one: but then neither of the two may change alone.
+        is_once = head.lower().count(b"content-length") == 1
+        if plain is not None and is_once and not read.is_http_1_0 and not read.is_chunked:
+            self._last = read
+            self._before, self._behind = head[: plain.start(1)], head[plain.end(1) :]
+            self._index = [name for name, _ in read.fields].index(b"content-length")
         return read
 
 

@@ -147,6 +147,14 @@ def test_draining_lets_an_exchange_end() -> None:
     assert [(a[0], a[1]["connection"]) for a in talk.answers()] == [(200, "close")]
 
 
+def test_what_was_sent_before_the_end_is_answered_and_is_the_last() -> None:
+    talk = Conversation().client(post(ASK) + post(ASK) + post(ASK)).open()
+    talk.perform(talk.core.drain(talk.now))
+    talk.upstream(reply({"n": 1}))
+    assert talk.is_over
+    assert [a[1]["connection"] for a in talk.answers()] == ["close"]
+
+
 def test_a_request_in_pieces_is_answered_while_draining_begins() -> None:
     """The rest of a half-read request is not waited for."""
     talk = Conversation().client(post(ASK)[:-1])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey, Config, Timeouts
-from dragoman.core.effects import FailureKind
+from dragoman.core.effects import ConnectFailure, Effect, FailureKind
 from dragoman.core.errors import MisuseError
 from dragoman.core.exchange import TRANSITIONS, Exchange, Input, State
 from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
@@ -283,6 +283,7 @@ def test_late_news_changes_nothing() -> None:
     talk.upstream(reply({}, status=500))
     second = talk.attempt
     talk.upstream(b"", first).open(first).open(second).upstream(b"late", first)
+    talk.perform(talk.core.upstream_failed(first, ConnectFailure(FailureKind.REFUSED, "late"), talk.now))
     talk.upstream(reply(ANSWER), second)
     assert talk.answer()[0] == 200
 
@@ -366,6 +367,36 @@ def test_a_client_that_leaves_early_is_a_499() -> None:
     talk = Conversation().client(post(ASK)).client(b"")
     assert talk.journals[0].status == 499
     assert talk.closed == [talk.attempt]
+
+
+def test_what_is_over_is_over() -> None:
+    talk = Conversation().client(post(ASK)).open()
+    exchange = talk.core._exchange
+    assert exchange is not None
+    talk.upstream(reply(ANSWER))
+    effects: list[Effect] = []
+    exchange.abandon(talk.now, effects)
+    exchange.abort(talk.now, effects)
+    assert effects == []
+    assert len(talk.journals) == 1
+
+
+def test_a_client_that_leaves_between_two_rounds() -> None:
+    talk = Conversation(config(request_retry=1)).client(post(ASK)).open().upstream(reply({}, status=500)).client(b"")
+    assert talk.journals[0].status == 499
+
+
+def test_a_stop_between_two_rounds() -> None:
+    talk = Conversation(config(request_retry=1)).client(post(ASK)).open().upstream(reply({}, status=500))
+    talk.perform(talk.core.abort(talk.now))
+    assert talk.answer()[0] == 503
+
+
+def test_the_type_of_an_answer_may_be_its_last_field_or_none() -> None:
+    for fields in (b"X-A: b\r\nContent-Type: application/json\r\n", b"X-A: b\r\n"):
+        talk = Conversation().client(post(ASK)).open()
+        talk.upstream(b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\n{}")
+        assert talk.answer()[2] == b"{}"
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,9 @@ def test_a_head_that_repeats_is_read_as_if_it_were_the_first(data: st.DataObject
     longer += [
         plain.replace(b": 5", b": 5\r\nTransfer-Encoding: chunked"),
         plain.replace(b": 5", b": 5\r\nContent-Length: 6"),
+        plain.replace(b": 5", b": 5\r\nContent-Length: 5"),
+        plain.replace(b": 5", b": 5\r\ncontent-length: 6"),
+        plain.replace(b": 5", b": 6\r\nContent-Length: 5"),
     ]
     for head in data.draw(st.lists(st.sampled_from([base, *longer]), min_size=2, max_size=6)):
         try:
@@ -283,3 +286,13 @@ def test_a_head_that_repeats_is_read_as_if_it_were_the_first(data: st.DataObject
         except ClientError as error:
             read = type(error)
         assert read == expected
+
+
+@pytest.mark.parametrize("changed", [b"6\r\nContent-Length: 5", b"5\r\nContent-Length: 6"])
+def test_a_length_said_twice_is_judged_each_time(changed: bytes) -> None:
+    """Two that agree are one; after them, two that do not agree are still refused (RFC 9112, section 6.3)."""
+    reader = RepeatedHeads(HeadReader())
+    twice = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
+    assert reader.read(twice).content_length == reader.read(twice).content_length == 5
+    with pytest.raises(BadRequest):
+        reader.read(twice.replace(b"5\r\nContent-Length: 5", changed))

@@ -108,6 +108,7 @@ def test_the_suffix_says_how_much_and_the_body_whether_to_show() -> None:
     [
         ("m(-1)", ("m", Thinking("auto"))),
         ("m(0)", ("m", Thinking("off"))),
+        ("m(8192)", ("m", Thinking("budget", budget=8192))),
         ("m( HIGH )", ("m", Thinking("level", level="high"))),
         ("m(99999999999)", ("m(99999999999)", None)),
         ("m()", ("m()", None)),

@@ -186,7 +186,9 @@ def test_every_provider_understands_it(four: Four, client: str, door: str) -> No
             assert "You write code." in sent
             assert door != "chat" or "web_search_options" not in sent
         case _:
-            assert not any("signature" in loss for loss in losses)  # what stands in for one is nothing that could be lost
+            assert not any(
+                "signature" in loss for loss in losses
+            )  # what stands in for one is nothing that could be lost
             assert "skip_thought_signature_validator" not in sent
             assert "You are an agent." in sent
 

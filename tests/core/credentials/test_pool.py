@@ -101,6 +101,14 @@ def test_no_stampede_after_a_cooldown() -> None:
     assert state(pool, "id0", "m") is CredentialState.ACTIVE
 
 
+def test_a_pause_that_is_over_is_half_open_for_whoever_looks() -> None:
+    """Even if nobody has asked since."""
+    pool, lane = made(1)
+    once(pool, lane, LIMITED)
+    assert state(pool, "id0", "m", NOW + 0.5) is CredentialState.COOLING
+    assert state(pool, "id0", "m", NOW + 100_000) is CredentialState.HALF_OPEN
+
+
 def test_a_probe_that_tells_nothing() -> None:
     """The client left: the next request is the probe."""
     pool, lane = made(1)

@@ -248,6 +248,67 @@ def test_an_error_after_a_keep_alive_goes_into_the_stream() -> None:
     assert b"Slow down" in talk.answer()[2]
 
 
+def test_an_error_after_a_keep_alive_may_begin_with_its_head_alone() -> None:
+    talk = talk_to("claude", **ALIVE).client(post(CHAT_ASK | {"stream": True})).open()
+    talk.wait()
+    body = b'{"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}'
+    whole = reply(body, status=429)
+    talk.upstream(whole[: -len(body)]).upstream(body)
+    assert b"Slow down" in talk.answer()[2]
+
+
+def test_a_stream_that_only_has_its_head_is_kept_alive() -> None:
+    talk = talk_to("claude", **ALIVE).client(post(CHAT_ASK | {"stream": True, "seed": 7})).open()
+    talk.upstream(STREAM_HEAD)
+    talk.wait()
+    assert b"\r\n\r\n" in talk.to_client
+    talk.upstream(chunked(CLAUDE_STREAM))
+    _, headers, got = talk.answer()
+    assert got.startswith(b":")
+    assert got.endswith(b"data: [DONE]\n\n")
+    assert headers["x-dragoman-loss"] == "dropped seed"
+
+
+def test_losses_are_told_with_a_keep_alive() -> None:
+    talk = talk_to("claude", **ALIVE).client(post(CHAT_ASK | {"stream": True, "seed": 7})).open()
+    talk.wait()
+    talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM))
+    assert talk.answer()[1]["x-dragoman-loss"] == "dropped seed"
+
+
+def test_a_stream_that_ends_well_in_http_only_is_cut() -> None:
+    for asked in (claude(CLAUDE_ASK | {"stream": True}), post(CHAT_ASK | {"stream": True})):
+        talk = talk_to("claude").client(asked).open()
+        talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM[: len(CLAUDE_STREAM) * 3 // 4], end=False))
+        talk.upstream(chunked())
+        assert b"error" in talk.answer()[2]
+        assert talk.journals[0].attempts[0].outcome == "cut"
+
+
+def test_an_error_hidden_in_a_stream_says_when_to_come_again() -> None:
+    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
+    error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down", "details": [retry]}}
+    talk = talk_to("gemini").client(post(CHAT_ASK | {"stream": True})).open()
+    talk.upstream(STREAM_HEAD + chunked(b"data: " + json.dumps(error).encode() + b"\r\n\r\n"))
+    status, headers, _ = talk.answer()
+    assert (status, headers["retry-after"]) == (429, "7")
+
+
+def test_an_error_that_says_nothing_passes() -> None:
+    empty = b'data: {"error":{}}\n\n'
+    talk = talk_to("openai_chat").client(post(CHAT_ASK | {"stream": True})).open()
+    talk.upstream(STREAM_HEAD + chunked(empty + CHAT_STREAM))
+    assert talk.answer()[2].startswith(empty)
+
+
+def test_an_error_in_a_whole_answer_that_began_as_a_success() -> None:
+    body = {"error": {"message": "no capacity", "code": 503}}
+    talk = talk_to("openai_chat").client(claude(CLAUDE_ASK)).open().upstream(reply(body))
+    status, _, got = talk.answer()
+    assert status >= 500
+    assert b"no capacity" in got
+
+
 def test_same_dialect_streams_are_kept_alive_too() -> None:
     for path_of, asked, dialect in ((post, CHAT_ASK, "openai_chat"), (claude, CLAUDE_ASK, "claude")):
         talk = talk_to(dialect, **ALIVE).client(path_of(asked | {"stream": True})).open()

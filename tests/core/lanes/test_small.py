@@ -1,7 +1,7 @@
 """Tokens counted beforehand, and embeddings, between dialects."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from dragoman.core.chat.blocks import Text
 from dragoman.core.chat.request import ChatRequest, Message
+from dragoman.core.errors import UpstreamError
+from dragoman.core.http_heads import ResponseHead
+from dragoman.core.lanes import Ask, Reply
 from dragoman.core.lanes.estimate import estimate
+from dragoman.core.lanes.small import Estimating
 from tests.core.conversation import Conversation, get, post, reply
 from tests.core.lanes.test_lanes import CLAUDE_ASK, GEMINI_ASK, claude, gemini, talk_to
 
@@ -169,3 +173,35 @@ def test_gemini_has_its_own_way_to_ask() -> None:
     assert json.loads(talk.answer()[2])["totalTokens"] > 0
     assert isinstance(talk, Conversation)
     assert talk.client(get("/health")).answers("POST", "GET")[1][0] == 200
+
+
+def test_what_only_one_dialect_knows_counts_as_something() -> None:
+    counts = []
+    for more in ([], [{"type": "server_tool_use", "id": "s1", "name": "code_execution", "input": {"code": "1"}}]):
+        content = [{"type": "text", "text": "hello"}, *more]
+        talk = talk_to("openai_chat").client(count(COUNTED | {"messages": [{"role": "assistant", "content": content}]}))
+        counts.append(json.loads(talk.answer()[2])["input_tokens"])
+    assert counts[0] < counts[1]
+
+
+def test_an_estimate_is_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a provider, if one were asked, would say."""
+    said = Reply(200, [], b"{}", None)
+    monkeypatch.setattr("dragoman.core.lanes.small._estimated", lambda _: said)
+    lane = Estimating(cast("Ask", None))
+    head = ResponseHead(200, [], 0, is_chunked=False, keeps_alive=True)
+    assert lane.answer(head, b"", 0.0) is lane.error(head, b"", 0.0) is said
+    assert lane.flow(head, 0.0) is None
+    with pytest.raises(UpstreamError, match="no stream"):
+        lane.early_flow(0.0)
+
+
+def test_a_document_of_blocks_counts_as_what_it_is_made_of() -> None:
+    source = {"type": "content", "content": [{"type": "text", "text": "word " * 1000}]}
+    body = COUNTED | {"messages": [{"role": "user", "content": [{"type": "document", "source": source}]}]}
+    short = json.dumps(body).replace("word " * 1000, "word")
+    counts = []
+    for asked in (body, json.loads(short)):
+        talk = talk_to("openai_chat").client(count(asked))
+        counts.append(json.loads(talk.answer()[2])["input_tokens"])
+    assert counts[0] > counts[1] + 1000

@@ -53,6 +53,13 @@ def test_claude_code_user_id() -> None:
     assert session({}, {"conversation": "abc", "metadata": {"user_id": "x" * 5000}}) == marked
 
 
+@pytest.mark.parametrize("body", [b'{"session_id": ', b'["session_id"]', b'"session_id"', b"\xff session_id"])
+def test_what_is_no_object_has_no_id(body: bytes) -> None:
+    """Nor does it keep a header from being read."""
+    assert session({}, body) is None
+    assert session({b"x-session-id": b"a"}, body) == session({b"x-session-id": b"a"}, {})
+
+
 def test_scope() -> None:
     """The same id of two callers is two conversations; ids are kept as digests."""
     one, two = session({b"session-id": b"s3cret"}, {}), session({b"session-id": b"s3cret"}, {}, scope="b")
