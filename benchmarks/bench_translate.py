@@ -157,7 +157,7 @@ def litellm_rates(sources: Iterable[str], secs: float) -> tuple[dict[str, float]
             if convert is not None and convert(events):
                 rates[source] = SHORT / cost(partial(convert, events), secs)
         except Exception as error:  # whatever its parts raise where they have moved
-            reasons.append(f"{source}: {type(error).__name__}: {error}")
+            reasons.append(f"{source}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return rates, "; ".join(reasons)
 
 

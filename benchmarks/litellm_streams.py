@@ -53,6 +53,7 @@ def converter(source: str) -> Callable[[Sequence[bytes]], int] | None:
             model="bench", messages=[{"role": "user", "content": "Hi"}], stream=True, call_type="completion", litellm_call_id="1",
             start_time=datetime.now(UTC), function_id="1",
         )  # fmt: skip
+        log.optional_params = {}  # which its own start of a call sets
         lines = iter([line for event in events for line in event.decode().splitlines() if line])
         options = {"logging_obj": log} if source == "gemini" else {}
         size = 0

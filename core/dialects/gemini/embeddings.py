@@ -108,7 +108,10 @@ def parse_gemini_answer(body: bytes) -> Embeddings:
         BadAnswer: It holds no vectors.
 
     """
-    node = in_camel_case(reading.answer_object(body))
+    try:
+        node = in_camel_case(reading.answer_object(body))
+    except RecursionError:
+        raise BadAnswer("the provider's answer is nested too deeply") from None
     one = reading.sub_object(node, "embedding")
     found = [one] if one else reading.sub_objects(node, "embeddings")
     if not found:

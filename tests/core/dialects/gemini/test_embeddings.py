@@ -115,3 +115,8 @@ def test_numbers_beyond_32_bits() -> None:
         "embedding": {}
     }
     assert json.loads(body)["usage"] == {"prompt_tokens": 0, "total_tokens": 0}
+
+
+def test_an_answer_nested_too_deeply_is_none() -> None:
+    with pytest.raises(BadAnswer, match="too deeply"):
+        parse_gemini_answer(b'{"x": ' + b"[" * 700 + b"]" * 700 + b"}")
