@@ -101,10 +101,10 @@ def parse_proxy(text: str) -> Proxy | None:
     """Read a ``proxy-url``.
 
     Args:
-        text: ``http``, ``https``, ``socks5`` or ``socks5h`` URL; ``direct``, ``none`` or nothing for no proxy.
+        text: ``http``, ``socks5`` or ``socks5h`` URL; ``direct``, ``none`` or nothing for no proxy.
 
     Raises:
-        ValueError: It is neither; the message does not quote it.
+        ValueError: It is neither, or a proxy behind TLS; the message does not quote it.
 
     """
     if text.strip().lower() in NO_PROXY:
@@ -112,6 +112,8 @@ def parse_proxy(text: str) -> Proxy | None:
     url = split_url(text)
     if url.path not in ("", "/"):
         raise ValueError("a proxy has no path: expected scheme://host:port")
+    if url.scheme == "https":  # its login must not go out in the open, and TLS within TLS is not there yet
+        raise ValueError("a proxy that is spoken to over TLS is not supported: give its http:// or socks5h:// address")
     if url.scheme.startswith("socks"):
         for field in (url.username or "", url.password or ""):
             if len(field.encode()) > _SOCKS_FIELD:

@@ -145,7 +145,14 @@ def test_no_proxy(text: str) -> None:
 def test_proxy() -> None:
     """A proxy in its parts."""
     assert parse_proxy("socks5h://me:p%40ss@[::1]:9050/") == Proxy("socks5h", "::1", 9050, "me", "p@ss")
-    assert parse_proxy("https://proxy.example") == Proxy("https", "proxy.example", 443)
+    assert parse_proxy("http://proxy.example") == Proxy("http", "proxy.example", 80)
+
+
+def test_a_proxy_behind_tls_is_refused() -> None:
+    """Rather than spoken to in the open; nothing of the login is quoted."""
+    with pytest.raises(ValueError, match="over TLS is not supported") as refused:
+        parse_proxy("https://me:s3cret@proxy.example")
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
