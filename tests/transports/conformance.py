@@ -124,6 +124,13 @@ def run_in_thread(run: Callable[[Callable[[Callable[[], None]], None]], None]) -
     assert not thread.is_alive(), "the server did not end"
 
 
+def send_often(client: socket.socket, piece: bytes, times: int, pause: float = 0.0) -> None:
+    """The same, again and again, unless the other side has closed."""
+    for _ in range(times):
+        client.sendall(piece)
+        time.sleep(pause)
+
+
 def origin_of(upstream: Peer, scheme: str = "http", host: str = "127.0.0.1", **more: object) -> Origin:
     """Where a peer is."""
     return Origin(scheme, host, upstream.port, **more)  # type: ignore[arg-type]
@@ -211,8 +218,7 @@ class Conformance:
             client.sendall(b"bye\n")
             assert read_to_end(client) == b"bye\nend\n"
             with pytest.raises(OSError, match=r"reset|Broken pipe"):
-                for _ in range(128):
-                    client.sendall(piece)
+                send_often(client, piece, 128)
 
     def test_client_that_does_not_close_is_closed(self) -> None:
         """It has its second to read the last answer, and nothing more is taken then."""
@@ -223,9 +229,7 @@ class Conformance:
             client.sendall(b"x")  # not closed yet: it has one second more, for it still sends
             time.sleep(3.0)
             with pytest.raises(OSError, match=r"reset|Broken pipe"):
-                for _ in range(10):
-                    client.sendall(b"x")
-                    time.sleep(0.05)
+                send_often(client, b"x", 10, pause=0.05)
 
     def test_client_that_half_closes_gets_its_last_answer(self) -> None:
         """However long the answer, and however slowly it is read."""
