@@ -6,6 +6,7 @@ from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.http_heads import Field, ResponseHead
+from dragoman.core.json_text import loads
 from dragoman.core.lanes.lane import JSON, Flow, Lane
 from dragoman.core.sse import EventReader, ServerSentEvent
 
@@ -65,13 +66,17 @@ class ArrayFlow:
 
     def end(self) -> bytes:
         """What is left, and the end of the array."""
-        rest = self._elements([*self._reader.feed(self._flow.end()), *self._reader.close()])
+        rest = self._elements([*self._reader.feed(self._flow.end()), *self._unended()])
         return rest + b"]" if self._is_open else rest
 
     def fail(self, fault: Fault) -> bytes:
         """An error as the last element."""
-        last = self._elements([*self._reader.feed(self._flow.fail(fault)), *self._reader.close()])
+        last = self._elements([*self._reader.feed(self._flow.fail(fault)), *self._unended()])
         return last + b"]"
+
+    def _unended(self) -> list[ServerSentEvent]:
+        """The last event, if only its end is missing: half of it would break the whole array."""
+        return [event for event in self._reader.close() if _is_json(event.data)]
 
     def _elements(self, events: Sequence[ServerSentEvent]) -> bytes:
         out: list[bytes] = []
@@ -79,3 +84,11 @@ class ArrayFlow:
             out += (b"\n," if self._is_open else b"[", event.data)
             self._is_open = True
         return b"".join(out)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        loads(data)
+    except ValueError:
+        return False
+    return True
