@@ -132,6 +132,18 @@ def test_connection_close_is_honoured() -> None:
     assert len(talk.answers()) == 1
 
 
+def test_news_of_an_attempt_that_nobody_waits_for() -> None:
+    talk = Conversation().client(post(ASK)).open().upstream(reply({"n": 1}))
+    told = talk.to_client
+    talk.refuse().open().upstream(b"late")
+    assert talk.to_client == told
+    assert not talk.is_over
+
+
+def test_a_client_that_leaves_after_its_answer() -> None:
+    assert Conversation().client(get("/health")).client(b"").is_over
+
+
 def test_draining_closes_idle_connections_at_once() -> None:
     talk = Conversation().client(get("/health"))
     talk.perform(talk.core.drain(talk.now))

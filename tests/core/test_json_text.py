@@ -48,3 +48,10 @@ def test_everything_else_is_a_value_error(text: bytes) -> None:
 def test_no_other_exception(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         loads(data)
+
+
+def test_half_a_character() -> None:
+    """JSON can say it, as an escape; UTF-8 cannot."""
+    assert dumps({"a": "\ud800"}) == b'{"a":"\\ud800"}'
+    assert dumps_text({"a": "\ud800"}) == '{"a":"\\ud800"}'
+    assert quote("\ud800") == b'"\\ud800"'

@@ -118,3 +118,8 @@ def test_what_is_written_is_read(data: bytes, event: bytes) -> None:
     wire = write_event(data, event) + write_comment(b"still\nhere")
     expected = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     assert EventReader().feed(wire) == [ServerSentEvent(expected, event)]
+
+
+def test_a_text_of_several_lines_is_several_fields() -> None:
+    assert write_event(b"a\r\nb\rc\nd", b"e") == b"event: e\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+    assert write_event(b"a\nb") == b"data: a\ndata: b\n\n"

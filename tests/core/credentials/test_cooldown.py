@@ -39,6 +39,7 @@ def test_instants(value: str, seconds: float | None) -> None:
         ({}, {"error": {"type": "usage_limit_reached", "resets_at": NOW + 77}}, 77),
         ({}, {"error": {"resets_in_seconds": 77}}, 77),
         ({}, {"error": {"resets_in_seconds": True}}, None),
+        ({}, {"error": {"resets_in_seconds": "soon"}}, None),
         ({}, {"response": {"error": {"resets_in_seconds": 5}}}, 5),
         ({}, {"error": {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.84s"}]}}, 0.84),
         ({}, [{"error": {"details": ["?", {"metadata": {"quotaResetDelay": "1h0m5s"}}]}}], 3605),

@@ -228,3 +228,12 @@ def test_an_error_in_mid_stream(error: Any, kind: str, message: str) -> None:
 def test_an_event_without_end_is_given_up() -> None:
     reader = Reader()
     assert isinstance(reader.feed(b"data: " + b"x" * MAX_EVENT)[-1], StreamFailed)
+
+
+def test_events_that_say_nothing_are_no_loss() -> None:
+    """Neither blank ones nor what is JSON and no object; what is no JSON is one."""
+    reader = Reader()
+    assert reader.feed(b"data: \n\ndata:  \n\ndata: 5\n\n") == []
+    assert reader.losses == []
+    reader.feed(b"data: <html>\n\n")
+    assert len(reader.losses) == 1
