@@ -74,14 +74,6 @@ def error_body(
         return json.dumps(value).encode("ascii")
 
 
-def stream_error(dialect: str, status: int, message: str, *, code: str | None = None, request_id: str = "") -> bytes:
-    """An error in the middle of a stream, as events of `dialect`, the stream's end included."""
-    body = error_body(dialect, status, message, code=code, request_id=request_id)
-    if dialect == "claude":
-        return b"event: error\ndata: %b\n\n" % body
-    return b"data: %b\n\n%b" % (body, b"data: [DONE]\n\n" if dialect == "openai_chat" else b"")
-
-
 def model_list(dialect: str, models: Sequence[ModelCard]) -> bytes:
     """The list of models, in the shape of OpenAI, Anthropic or Gemini."""
     match dialect:

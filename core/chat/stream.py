@@ -21,7 +21,6 @@ Deltas are msgspec Structs, not attrs values: there is one for each token, and a
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import attrs
 import msgspec
 
 from dragoman.core.chat.answer import Answer, Choice, Finish
@@ -331,9 +330,3 @@ def _unfold_block(block: Block, index: int) -> Iterator[Delta]:
     if isinstance(block, Text | Reasoning) and block.signature is not None:
         yield SignatureDelta(block.signature, index, block.item_id if isinstance(block, Reasoning) else None)
     yield BlockEnded(index)
-
-
-def without_extras(answer: Answer) -> Answer:
-    """An answer as a stream can say it: what only a whole answer carries is cut off."""
-    choices = tuple(attrs.evolve(choice, extras=None) for choice in answer.choices)
-    return attrs.evolve(answer, choices=choices, extras=None)

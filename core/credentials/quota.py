@@ -11,7 +11,7 @@ are too many.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
@@ -20,22 +20,6 @@ from dragoman.core.config import QuotaRule
 RESERVED: Final = 0.97  #: of a window; a credential that has used so much of it is chosen last
 _STEPS: Final = 60
 _MOST_REPORTED: Final = 16  # windows remembered of one credential; providers know fewer
-
-
-class Counter(Protocol):
-    """A count over a window of time."""
-
-    def used(self, now: float) -> int:
-        """How much is used; never negative."""
-        ...
-
-    def add(self, amount: int, now: float) -> None:
-        """Count `amount`."""
-        ...
-
-    def resets_at(self, now: float) -> float:
-        """When some (sliding) or all (fixed) of it is forgotten; `now` when nothing is counted."""
-        ...
 
 
 class FixedCounter:

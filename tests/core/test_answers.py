@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.answers import ModelCard, error_body, model_card, model_list, stream_error
+from dragoman.core.answers import ModelCard, error_body, model_card, model_list
 
 DIALECTS = ["openai_chat", "openai_responses", "claude", "gemini"]
 CARDS = [ModelCard("a/b", "acme", 0), ModelCard("ä", "acme", 1735689600)]
@@ -56,17 +56,6 @@ def test_what_a_status_is_called(status: int, openai: str, claude: str, gemini: 
     assert json.loads(error_body("openai_chat", status, ""))["error"]["type"] == openai
     assert json.loads(error_body("claude", status, ""))["error"]["type"] == claude
     assert json.loads(error_body("gemini", status, ""))["error"]["status"] == gemini
-
-
-@given(dialect=st.sampled_from(DIALECTS), message=st.text(st.characters(exclude_categories=[])))
-def test_errors_in_streams_are_whole_events(dialect: str, message: str) -> None:
-    text = stream_error(dialect, 502, message, code="c", request_id="r")
-    assert text.endswith(b"\n\n")
-    events = text.removesuffix(b"\n\n").split(b"\n\n")
-    lines = events[0].split(b"\n")
-    assert lines[:-1] == ([b"event: error"] if dialect == "claude" else [])
-    assert lines[-1] == b"data: " + error_body(dialect, 502, message, code="c", request_id="r")
-    assert events[1:] == ([b"data: [DONE]"] if dialect == "openai_chat" else [])
 
 
 def test_half_a_surrogate_pair_does_not_silence_an_error() -> None:

@@ -22,7 +22,7 @@ from dragoman.core.dialects.gemini.embeddings import (
     parse_openai_answer,
     parse_openai_request,
 )
-from dragoman.core.dialects.gemini.json_array import ArrayOfEvents, ArrayReader
+from dragoman.core.dialects.gemini.json_array import ArrayReader
 from dragoman.core.errors import (
     BadAnswer,
     BadRequest,
@@ -35,6 +35,8 @@ from dragoman.core.errors import (
 from dragoman.core.http_bodies import BodyError, ChunkedBody
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.json_text import dumps, loads
+from dragoman.core.lanes.array import ArrayFlow
+from dragoman.core.lanes.flow import TranslatedFlow
 from dragoman.core.request_text import insert_key, peek_request, read_value, splice_model
 from dragoman.core.sse import EventReader, WholeEvents
 from dragoman.core.translate import (
@@ -150,10 +152,10 @@ def _array(rng: Random, data: bytes) -> None:
 
 
 def _array_of_events(rng: Random, data: bytes) -> None:
-    array = ArrayOfEvents()
+    array = ArrayFlow(TranslatedFlow(StreamTranslator("gemini", "gemini")))
     for piece in pieces(rng, data):
         array.feed(piece)
-    array.close()
+    array.end()
 
 
 def _chunked(rng: Random, data: bytes) -> None:

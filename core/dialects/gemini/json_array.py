@@ -8,7 +8,7 @@ r"""Streams without ``alt=sse``: one JSON array, whose elements come one by one.
 import re
 
 from dragoman.core.errors import BadStream
-from dragoman.core.sse import MAX_EVENT, EventReader
+from dragoman.core.sse import MAX_EVENT
 
 _MARKS = re.compile(rb'["{}\[\]]')
 _IN_STRING = re.compile(rb'["\\]')
@@ -76,37 +76,3 @@ class ArrayReader:
     def close(self) -> bool:
         """Whether the stream ended between elements."""
         return not self._depth
-
-
-class ArrayOfEvents:
-    r"""Turns a stream of events into a JSON array, for a client that did not ask for events.
-
-    >>> array = ArrayOfEvents()
-    >>> array.feed(b'data: {"a":1}\n\ndata: {"b":2}\n\n') + array.close()
-    b'[{"a":1}\n,\n{"b":2}\n]'
-    """
-
-    def __init__(self) -> None:
-        self._events = EventReader()
-        self._begun = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece of the stream of events and return a piece of the array.
-
-        Raises:
-            BadStream: An event is larger than `dragoman.core.sse.MAX_EVENT`.
-
-        """
-        return self._elements([event.data for event in self._events.feed(data)])
-
-    def close(self) -> bytes:
-        """Tell that the stream has ended and return what closes the array."""
-        rest = self._elements([event.data for event in self._events.close()])
-        return rest + (b"\n]" if self._begun else b"[]")
-
-    def _elements(self, events: list[bytes]) -> bytes:
-        out = b""
-        for data in events:
-            out += (b"\n,\n" if self._begun else b"[") + data
-            self._begun = True
-        return out

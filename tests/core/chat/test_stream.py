@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Citation, Link, Media, Reasoning, Refusal, Text, ToolCall
 from dragoman.core.chat.fault import TRUNCATED
-from dragoman.core.chat.loss import Extras
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
     AnswerStarted,
@@ -21,7 +20,6 @@ from dragoman.core.chat.stream import (
     ToolCallStarted,
     fold,
     unfold,
-    without_extras,
 )
 from dragoman.core.chat.usage import TokenUsage
 from tests.strategies_chat import answers, assert_grammar, usages
@@ -84,9 +82,6 @@ def test_kinds_follow_without_an_end_between_them() -> None:
     assert blocks == (Text("x"), Reasoning("hm", SIGN), Refusal("no"), ToolCall("c", "f", "{}"), Text("y"))
 
 
-def test_extras_are_not_for_streams() -> None:
-    extras = Extras("claude", {"x": 1})
-    answer = Answer("a", "m", (Choice((), Finish("end"), extras=extras),), extras=extras)
-    assert without_extras(answer) == Answer("a", "m", (Choice((), Finish("end")),))
+def test_an_answer_without_a_choice() -> None:
     assert Answer("a", "m", ()).blocks == ()
     assert Answer("a", "m", ()).finish is None
