@@ -296,3 +296,13 @@ def test_a_length_said_twice_is_judged_each_time(changed: bytes) -> None:
     assert reader.read(twice).content_length == reader.read(twice).content_length == 5
     with pytest.raises(BadRequest):
         reader.read(twice.replace(b"5\r\nContent-Length: 5", changed))
+
+
+@pytest.mark.parametrize("length", [b"+5", b"5, 6", b"5" * 21])
+def test_what_stands_where_the_length_stood_is_judged(length: bytes) -> None:
+    """Only digits are taken without a look at the rest."""
+    reader = RepeatedHeads(HeadReader())
+    plain = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+    assert reader.read(plain).content_length == 5
+    with pytest.raises(BadRequest):
+        reader.read(plain.replace(b"5", length))

@@ -109,6 +109,15 @@ def test_a_pause_that_is_over_is_half_open_for_whoever_looks() -> None:
     assert state(pool, "id0", "m", NOW + 100_000) is CredentialState.HALF_OPEN
 
 
+def test_a_refusal_says_what_is_left_too() -> None:
+    """Its windows are remembered as those of a success are."""
+    pool, lane = made(1)
+    fields = [(b"x-ratelimit-limit-requests", b"10"), (b"x-ratelimit-remaining-requests", b"4")]
+    once(pool, lane, classify(429, [*fields, (b"x-ratelimit-reset-requests", b"60s")], b"", NOW))
+    member = pool.members["id0"]
+    assert pool.status(member, member.offers["m"], NOW).quota_remaining == 4
+
+
 def test_a_probe_that_tells_nothing() -> None:
     """The client left: the next request is the probe."""
     pool, lane = made(1)

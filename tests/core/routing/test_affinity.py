@@ -187,6 +187,16 @@ def test_changes_come_to_the_whole(steps: list[tuple[str, str, int]]) -> None:
     assert kept.take_changes() == []
 
 
+def test_letting_go_is_a_change() -> None:
+    kept = Affinities(4.0)
+    kept.track()
+    kept.bind("s", "m", "id", "up", 0.0)
+    assert len(kept.take_changes()) == 1
+    kept.unbind("s", "m", "id")
+    assert len(kept.take_changes()) == 1
+    assert kept.take_changes() == []
+
+
 def test_nothing_is_noted_for_nobody() -> None:
     """Without `track` the changes do not pile up."""
     kept = Affinities(4.0)
