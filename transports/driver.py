@@ -153,6 +153,35 @@ class UpstreamHandle(Protocol):
         ...
 
 
+class Opening:
+    """A connection that is being opened, as an `UpstreamHandle`: all one can do is stop it.
+
+    Args:
+        stop: Stops opening it.
+
+    """
+
+    is_open = False
+    is_backed_up = False
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        self._stop = stop
+
+    def write(self, data: bytes) -> None:
+        """Nothing is written before it stands."""
+
+    def wake(self) -> None:
+        """Nothing is read before it stands."""
+
+    def release(self) -> None:
+        """Nothing is to be kept yet."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop opening it."""
+        self._stop()
+
+
 class Upstreams(Protocol):
     """Opens upstream connections."""
 

@@ -92,6 +92,13 @@ def test_nothing_passes_before_it_may() -> None:
     assert whole.rest() == b""
 
 
+def test_a_name_may_come_before_anything() -> None:
+    """What follows the name of an event need not be one line of data."""
+    stream = b"event: a\ndata: 1\n\nevent: b\ndata: 1\ndata: 2\n\nevent: c\nid: 7\ndata: 3\n\n"
+    found = EventReader().feed(stream)
+    assert [(event.event, event.data) for event in found] == [(b"a", b"1"), (b"b", b"1\n2"), (b"c", b"3")]
+
+
 def test_an_array_is_no_stream_of_events() -> None:
     whole = WholeEvents()
     assert whole.feed(b"[{}", passes=True) == b"[{}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
-from dragoman.transports.driver import Driver
+from dragoman.transports.driver import Driver, Opening
 from dragoman.transports.failures import OpenError, reason, unresolved
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.pool import Pool
@@ -88,30 +88,6 @@ class UpstreamLink(Link):
             driver.upstream_sent(self._attempt, b"")
 
 
-class _Opening:
-    """A connection being opened."""
-
-    is_open = False
-    is_backed_up = False
-
-    def __init__(self, task: "asyncio.Task[None]") -> None:
-        self.task = task
-
-    def write(self, data: bytes) -> None:
-        """Nothing is written before it stands."""
-
-    def wake(self) -> None:
-        """Nothing is read before it stands."""
-
-    def release(self) -> None:
-        """Nothing is to be kept yet."""
-        self.close()
-
-    def close(self) -> None:
-        """Stop opening it."""
-        self.task.cancel()
-
-
 class AsyncioUpstreams:
     """Opens and keeps connections to providers.
 
@@ -132,7 +108,7 @@ class AsyncioUpstreams:
 
     def open(
         self, driver: Driver, attempt: int, origin: Origin, fresh: bool
-    ) -> UpstreamLink | _Opening | ConnectFailure:
+    ) -> UpstreamLink | Opening | ConnectFailure:
         """Take an idle connection, or begin to open one; see `dragoman.transports.driver.Upstreams`."""
         link = None if fresh else self.pool.take(origin)
         if link is not None:
@@ -146,7 +122,7 @@ class AsyncioUpstreams:
         task.add_done_callback(self._tasks.discard)
         # A task that is cancelled before it begins runs nothing, not even a `finally`: so the count is given back here.
         task.add_done_callback(lambda done: self.pool.ended(origin) if done.cancelled() else None)
-        return _Opening(task)
+        return Opening(task.cancel)
 
     def keep(self, link: UpstreamLink) -> None:
         """Keep a connection that is not in use."""

@@ -8,7 +8,7 @@ import socket
 import trio
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
-from dragoman.transports.driver import Driver
+from dragoman.transports.driver import Driver, Opening
 from dragoman.transports.failures import OpenError, reason, unresolved
 from dragoman.transports.on_trio.links import Link, receive_some, send_all, shake_hands
 from dragoman.transports.pool import Pool
@@ -80,30 +80,6 @@ class UpstreamLink(Link):
             self.close()
 
 
-class _Opening:
-    """A connection being opened."""
-
-    is_open = False
-    is_backed_up = False
-
-    def __init__(self) -> None:
-        self.scope = trio.CancelScope()
-
-    def write(self, data: bytes) -> None:
-        """Nothing is written before it stands."""
-
-    def wake(self) -> None:
-        """Nothing is read before it stands."""
-
-    def release(self) -> None:
-        """Nothing is to be kept yet."""
-        self.close()
-
-    def close(self) -> None:
-        """Stop opening it."""
-        self.scope.cancel()
-
-
 class TrioUpstreams:
     """Opens and keeps connections to providers.
 
@@ -126,7 +102,7 @@ class TrioUpstreams:
 
     def open(
         self, driver: Driver, attempt: int, origin: Origin, fresh: bool
-    ) -> UpstreamLink | _Opening | ConnectFailure:
+    ) -> UpstreamLink | Opening | ConnectFailure:
         """Take an idle connection, or begin to open one; see `dragoman.transports.driver.Upstreams`."""
         link = None if fresh else self.pool.take(origin)
         if link is not None:
@@ -135,19 +111,19 @@ class TrioUpstreams:
         failure = self.pool.begin(origin)
         if failure is not None:
             return failure
-        opening = _Opening()
-        self.nursery.start_soon(self._connect, opening, driver, attempt, origin)
-        return opening
+        scope = trio.CancelScope()
+        self.nursery.start_soon(self._connect, scope, driver, attempt, origin)
+        return Opening(scope.cancel)
 
     def keep(self, link: UpstreamLink) -> None:
         """Keep a connection that is not in use."""
         self.pool.keep(link, self._settings.now())
 
-    async def _connect(self, opening: _Opening, driver: Driver, attempt: int, origin: Origin) -> None:
+    async def _connect(self, scope: trio.CancelScope, driver: Driver, attempt: int, origin: Origin) -> None:
         link: UpstreamLink | None = None
         failure: ConnectFailure | None = None
         try:
-            with opening.scope:
+            with scope:
                 link = UpstreamLink(*await _open(origin), origin, self)
         except OpenError as error:
             failure = error.failure
