@@ -13,7 +13,7 @@ FOLDERS = ("adapters", "core", "transports")
 
 # What the core may import from outside the project. A new line here is a design decision.
 CORE_MAY_IMPORT = {
-    "__future__", "attrs", "base64", "binascii", "bisect", "brotli", "collections", "collections.abc", "datetime", "difflib",
+    "__future__", "abc", "attrs", "base64", "binascii", "bisect", "brotli", "collections", "collections.abc", "datetime", "difflib",
     "enum", "functools", "h11", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math", "msgspec",
     "operator", "orjson", "re", "struct", "types", "typing", "zlib", "zstandard",
 }  # fmt: skip

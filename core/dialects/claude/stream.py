@@ -11,7 +11,6 @@ import msgspec
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.arguments import build_arguments
-from dragoman.core.chat.fault import TRUNCATED, Fault
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.names import made_up_call_id
 from dragoman.core.chat.signature import signature_from
@@ -25,14 +24,12 @@ from dragoman.core.chat.stream import (
     Ping,
     ReasoningDelta,
     SignatureDelta,
-    StreamFailed,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     UsageUpdate,
     WholeBlock,
 )
-from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.claude.answer import (
     parse_finish,
@@ -40,9 +37,10 @@ from dragoman.core.dialects.claude.answer import (
 )
 from dragoman.core.dialects.claude.content import NAME, parse_block, parse_citation
 from dragoman.core.dialects.claude.errors import fault_of
-from dragoman.core.errors import BadRequest, BadStream
+from dragoman.core.dialects.event_stream import EventStreamReader
+from dragoman.core.errors import BadRequest
 from dragoman.core.json_text import loads
-from dragoman.core.sse import EventReader, ServerSentEvent
+from dragoman.core.sse import ServerSentEvent
 
 # Typed reading skips what nobody asked for
 
@@ -97,7 +95,7 @@ def _leniently(node: dict[str, Any]) -> _Event:
     )
 
 
-class Reader:
+class Reader(EventStreamReader):
     r"""Reads a stream; see `dragoman.core.dialects.dialect.StreamReader`.
 
     >>> event = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
@@ -106,55 +104,26 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self.losses: list[Loss] = []
-        self._events = EventReader()
+        super().__init__()
         self._started = False
         self._id = ""
         self._calls = 0
-        self._done = False
         self._kind = ""  # of the open block, in the wire's words; empty: none is open
         self._block: dict[str, Any] = {}  # as it began
         self._said = False  # whether the open block has come to anything
         self._json: list[str] = []  # arguments of a server's tool
         self._counted: dict[str, Any] = {}
-        self.usage: TokenUsage | None = None
         self._finish: Finish | None = None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take a piece."""
-        out: list[Delta] = []
-        if self._done:
-            return out
-        try:
-            events = self._events.feed(data)
-        except BadStream as error:
-            self._fail(Fault("internal", error.message, error.status), out)
-            return out
-        self._read(events, out)
-        return out
-
-    def close(self) -> list[Delta]:
-        """The body has ended."""
-        out: list[Delta] = []
-        if not self._done:
-            self._read(self._events.close(), out)
-        if not self._done:
-            if self._finish is not None:
-                self.losses.append(Loss("answer", "changed", "the provider's stream lacked its last event"))
-                self._end(out)
-            else:
-                self._fail(TRUNCATED, out)
-        return out
 
     def _read(self, events: list[ServerSentEvent], out: list[Delta]) -> None:
         for sse in events:
             try:
                 event = _decode(sse.data)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                read = self._read_oddity(sse)
-                if read is None:
+                node = self._object(sse.data)
+                if node is None:
                     continue
-                event = read
+                event = _leniently(node)
             delta = event.delta
             # Nearly every event is this one.
             if delta is not None and delta.text and self._kind == "text" and event.type == "content_block_delta":
@@ -164,15 +133,6 @@ class Reader:
                 self._read_event(event, sse, out)
                 if self._done:
                     return
-
-    def _read_oddity(self, sse: ServerSentEvent) -> _Event | None:
-        try:
-            node = loads(sse.data)
-        except ValueError:
-            if sse.data.strip() not in (b"", b"[DONE]"):
-                self.losses.append(Loss("answer", "dropped", "an event of the stream is not JSON"))
-            return None
-        return _leniently(node) if isinstance(node, dict) else None
 
     def _read_event(self, event: _Event, sse: ServerSentEvent, out: list[Delta]) -> None:
         kind = event.type or sse.event.decode("utf-8", "replace")
@@ -311,6 +271,9 @@ class Reader:
         self._done = True
         out += [Finished(self._finish or parse_finish({})), AnswerEnded()]
 
-    def _fail(self, fault: Fault, out: list[Delta]) -> None:
-        self._done = True
-        out.append(StreamFailed(fault))
+    def _cut(self, out: list[Delta]) -> None:
+        if self._finish is None:
+            super()._cut(out)
+            return
+        self.losses.append(Loss("answer", "changed", "the provider's stream lacked its last event"))
+        self._end(out)

@@ -11,7 +11,7 @@ import msgspec
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import CallKind, Reasoning
-from dragoman.core.chat.fault import TRUNCATED, Fault, retry_in_words
+from dragoman.core.chat.fault import TRUNCATED, retry_in_words
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.names import made_up_call_id
 from dragoman.core.chat.signature import Signature
@@ -26,15 +26,14 @@ from dragoman.core.chat.stream import (
     ReasoningDelta,
     RefusalDelta,
     SignatureDelta,
-    StreamFailed,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     UsageUpdate,
     WholeBlock,
 )
-from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import reading
+from dragoman.core.dialects.event_stream import EventStreamReader
 from dragoman.core.dialects.openai_chat.answer import (
     parse_citations,
     parse_finish,
@@ -44,9 +43,8 @@ from dragoman.core.dialects.openai_chat.answer import (
 from dragoman.core.dialects.openai_chat.content import parse_call_signature
 from dragoman.core.dialects.openai_chat.errors import fault_of
 from dragoman.core.dialects.openai_chat.request import parse_reasoning
-from dragoman.core.errors import BadStream
 from dragoman.core.json_text import loads
-from dragoman.core.sse import EventReader, ServerSentEvent
+from dragoman.core.sse import ServerSentEvent
 
 # Typed reading skips what nobody asked for, and is four times as fast as dicts
 
@@ -336,7 +334,7 @@ class _ChoiceReader:
         call.done = True
 
 
-class Reader:
+class Reader(EventStreamReader):
     r"""Reads a stream; see `dragoman.core.dialects.dialect.StreamReader`.
 
     >>> reader = Reader()
@@ -345,37 +343,9 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self.losses: list[Loss] = []
-        self._events = EventReader()
+        super().__init__()
         self._choices: dict[int, _ChoiceReader] = {}
         self._id: str | None = None
-        self.usage: TokenUsage | None = None
-        self._done = False
-        self._unread = False  # the last event could not be read: was it cut?
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take a piece."""
-        out: list[Delta] = []
-        if self._done:
-            return out
-        try:
-            events = self._events.feed(data)
-        except BadStream as error:
-            return self._fail(Fault("internal", error.message, error.status), out)
-        self._read(events, out)
-        return out
-
-    def close(self) -> list[Delta]:
-        """The body has ended."""
-        out: list[Delta] = []
-        if not self._done:
-            self._read(self._events.close(), out)
-        if not self._done:
-            if self._choices and all(choice.finish for choice in self._choices.values()):
-                self._end(out)
-            else:
-                self._fail(TRUNCATED, out)
-        return out
 
     def _read(self, events: list[ServerSentEvent], out: list[Delta]) -> None:
         choices = self._choices
@@ -410,17 +380,11 @@ class Reader:
 
     def _read_oddity(self, data: bytes, out: list[Delta]) -> _Chunk | None:
         """What the typed reader does not take: the end, another shape, or no JSON at all."""
-        word = data.strip()
-        if word == b"[DONE]":
+        if data.strip() == b"[DONE]":
             self._finish_at_done(out)
             return None
-        try:
-            node = loads(data)
-        except ValueError:
-            if word:
-                self.losses.append(Loss("answer", "dropped", "an event of the stream is not JSON"))
-            return None
-        return _leniently(node) if isinstance(node, dict) else None
+        node = self._object(data)
+        return None if node is None else _leniently(node)
 
     def _finish_at_done(self, out: list[Delta]) -> None:
         if not self._choices:
@@ -442,7 +406,8 @@ class Reader:
         message = reading.error_message(node, b"", 0)
         self._fail(fault_of(node, message, 0, retry_in_words(message)), out)
 
-    def _fail(self, fault: Fault, out: list[Delta]) -> list[Delta]:
-        self._done = True
-        out.append(StreamFailed(fault))
-        return out
+    def _cut(self, out: list[Delta]) -> None:
+        if self._choices and all(choice.finish for choice in self._choices.values()):
+            self._end(out)
+        else:
+            super()._cut(out)

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from dragoman.core.chat.blocks import Reasoning
-from dragoman.core.chat.fault import TRUNCATED, Fault
-from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.fault import TRUNCATED
 from dragoman.core.chat.stream import (
     AnswerEnded,
     AnswerStarted,
@@ -22,20 +21,17 @@ from dragoman.core.chat.stream import (
     Finished,
     RefusalDelta,
     SignatureDelta,
-    StreamFailed,
     TextDelta,
     ToolCallDelta,
     UsageUpdate,
 )
-from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects import reading
+from dragoman.core.dialects.event_stream import EventStreamReader
 from dragoman.core.dialects.openai_responses.answer import created_of, has_failed, parse_finish, parse_usage
 from dragoman.core.dialects.openai_responses.content import parse_citation
 from dragoman.core.dialects.openai_responses.errors import fault_in_stream
 from dragoman.core.dialects.openai_responses.stream_item import CALLS, Item
-from dragoman.core.errors import BadStream
-from dragoman.core.json_text import loads
-from dragoman.core.sse import EventReader, ServerSentEvent
+from dragoman.core.sse import ServerSentEvent
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -74,7 +70,7 @@ def _leniently(node: dict[str, Any]) -> _Event:
     return _Event(**fields, logprobs=logprobs if isinstance(logprobs, list) else None, error=node.get("error"))
 
 
-class Reader:
+class Reader(EventStreamReader):
     r"""Reads a stream; see `dragoman.core.dialects.dialect.StreamReader`.
 
     >>> event = b'data: {"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"Hi"}\n\n'
@@ -83,9 +79,7 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self.losses: list[Loss] = []
-        self.usage: TokenUsage | None = None
-        self._events = EventReader()
+        super().__init__()
         self._answer_id: str | None = None  # None: nothing has begun
         self._items: dict[int, Item] = {}  # by their index
         self._by_id: dict[str, Item] = {}
@@ -96,29 +90,6 @@ class Reader:
         self._open_part: int | None = None
         self._open_delta: Callable[[str], Delta] = TextDelta
         self._alone: Reasoning | None = None  # a signature whose call may follow
-        self._done = False
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take a piece."""
-        out: list[Delta] = []
-        if self._done:
-            return out
-        try:
-            events = self._events.feed(data)
-        except BadStream as error:
-            self._fail(Fault("internal", error.message, error.status), out)
-            return out
-        self._read(events, out)
-        return out
-
-    def close(self) -> list[Delta]:
-        """The body has ended."""
-        out: list[Delta] = []
-        if not self._done:
-            self._read(self._events.close(), out)
-        if not self._done:
-            self._fail(TRUNCATED, out)
-        return out
 
     def _read(self, events: list[ServerSentEvent], out: list[Delta]) -> None:
         for sse in events:
@@ -149,16 +120,10 @@ class Reader:
 
     def _read_oddity(self, data: bytes, out: list[Delta]) -> _Event | None:
         """What the typed reader does not take: the end of another format, another shape, or no JSON at all."""
-        word = data.strip()
-        if word == b"[DONE]" and not self._done:
+        if data.strip() == b"[DONE]" and not self._done:
             self._fail(TRUNCATED, out)
-        try:
-            node = loads(data)
-        except ValueError:
-            if word not in (b"", b"[DONE]"):
-                self.losses.append(Loss("answer", "dropped", "an event of the stream is not JSON"))
-            return None
-        return _leniently(node) if isinstance(node, dict) else None
+        node = self._object(data)
+        return None if node is None else _leniently(node)
 
     def _read_event(self, event: _Event, sse: ServerSentEvent, out: list[Delta]) -> None:
         kind = event.type or sse.event.decode("utf-8", "replace")
@@ -217,10 +182,6 @@ class Reader:
         if usage and self._answer_id is not None:
             self.usage = parse_usage(usage)
             out.append(UsageUpdate(self.usage))
-
-    def _fail(self, fault: Fault, out: list[Delta]) -> None:
-        self._done = True
-        out.append(StreamFailed(fault))
 
     # -- items
 
