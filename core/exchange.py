@@ -293,7 +293,7 @@ class Exchange:
         self._flow = None
         self._pieces = []
         self._collected = 0
-        self._tell_attempts(f"{self._provider}/{self._aim.credential}")
+        self._tell_attempts(is_under_way=True)
         self._wait(now, self._times.connect)
         effects.append(OpenUpstream(self._attempt, self._aim.origin, fresh))
 
@@ -713,11 +713,13 @@ class Exchange:
         )
         self._tell_attempts()
 
-    def _tell_attempts(self, under_way: str = "") -> None:
+    def _tell_attempts(self, *, is_under_way: bool = False) -> None:
         """The story of the attempts as a header, for a client that asks for it."""
         if b"x-dragoman-attempts" in self._request.fields:
             told = [f"{a.provider}/{a.credential} {a.status or a.outcome}" for a in self._attempts]
-            text = ", ".join([*told, under_way] if under_way else told)
+            if is_under_way:
+                told.append(f"{self._provider}/{self._aim.credential}")
+            text = ", ".join(told)
             safe = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
             self._out.extra = [(b"x-dragoman-attempts", safe.encode("ascii"))]
 

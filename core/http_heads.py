@@ -17,6 +17,7 @@ dictionary look-up. Rules that keep this safe (request smuggling lives here):
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -184,9 +185,9 @@ class HeadReader:
             match = _FIELD.fullmatch(line)
             if match is None:
                 return None
-            name = match[1].lower()
+            name, may_be_kept = _known_name(match[1])
             field = (name, match[2] or b"")
-            if name in _NEVER_KEPT or len(line) > _MEMO_LINE_LENGTH or _SECRET.search(name):
+            if not may_be_kept or len(line) > _MEMO_LINE_LENGTH:
                 return field
         # Two generations: what is used lives on, what is not goes with the old one.
         if len(self._young) >= _MEMO_LINES:
@@ -229,6 +230,13 @@ class HeadReader:
         if framing is None:
             raise UpstreamError("answered with Content-Length and Transfer-Encoding that contradict each other")
         return _response_head(event.status_code, event.http_version < b"1.1", fields, framing)
+
+
+@lru_cache(maxsize=1024)
+def _known_name(name: bytes) -> tuple[bytes, bool]:
+    """A field's name in lower case, and whether its lines may be remembered."""
+    lower = name.lower()
+    return lower, lower not in _NEVER_KEPT and _SECRET.search(lower) is None
 
 
 class RepeatedHeads:

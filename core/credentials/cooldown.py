@@ -9,6 +9,7 @@ read counts as not said: no function here raises, whatever a provider sends.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from dragoman.core.credentials.quota import ReportedWindow
@@ -32,32 +33,39 @@ def parse_instant(value: str, now: float) -> float | None:
     >>> parse_instant("6m0s", 1000.0), parse_instant("1970-01-01T01:00:00Z", 1000.0), parse_instant("1700000060000", 1.7e9)
     (1360.0, 3600.0, 1700000060.0)
     """
-    text = value.strip()[:64]
+    read = _read_time(value.strip()[:64])
+    if read is None:
+        return None
+    seconds, is_delay = read
+    at = now + seconds if is_delay else seconds
+    return at if at - now <= _YEAR else None
+
+
+@lru_cache(maxsize=1024)  # every answer of a provider says how long its windows last, most often the same
+def _read_time(text: str) -> tuple[float, bool] | None:
+    """Seconds, and whether they count from now or from 1970."""
     try:
         number = float(text)
     except ValueError:
-        return _parse_worded(text, now)
+        return _read_worded(text)
     if not 0 <= number < 1e14:  # "nan" fails this too
         return None
     if number >= 1e11:
         number /= 1000
-    at = number if number >= 1e9 else now + number
-    return at if at - now <= _YEAR else None
+    return number, number < 1e9
 
 
-def _parse_worded(text: str, now: float) -> float | None:
+def _read_worded(text: str) -> tuple[float, bool] | None:
     pairs = _GO_DURATION.findall(text)
     if pairs and "".join(amount + unit for amount, unit in pairs) == text:
-        seconds = sum(float(amount) * _UNITS[unit] for amount, unit in pairs)
-        return now + seconds if seconds <= _YEAR else None
+        return sum(float(amount) * _UNITS[unit] for amount, unit in pairs), True
     if not text[:4].isdecimal():
         return None
     try:
         instant = datetime.fromisoformat(text)
-        seconds = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp(), False
     except (ValueError, OverflowError):
         return None
-    return seconds if seconds - now <= _YEAR else None
 
 
 def told_instant(fields: Sequence[Field], error: object, windows: Sequence[ReportedWindow], now: float) -> float | None:
@@ -157,16 +165,16 @@ def details_of(error: object) -> list[Mapping[str, Any]]:
 
 def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindow, ...]:
     """What an answer's header fields say of the provider's own counts; with a success as well as with a refusal."""
-    headers = {name: value.decode("latin-1") for name, value in fields if name.startswith(_PREFIXES)}
+    headers = {name: value for name, value in fields if name.startswith(_PREFIXES)}
     if not headers:
         return ()
     # A provider counts in one way: what its names do not begin with need not be looked for.
     windows: list[ReportedWindow] = []
     names = b"".join(headers)
     if b"x-ratelimit-" in names:
-        windows += _counted(headers, b"x-ratelimit-", now)
+        _read_counted(_OPENAI_WINDOWS, headers, now, windows)
     if b"anthropic-ratelimit-" in names:
-        windows += _counted_by_anthropic(headers, now)
+        _read_counted(_ANTHROPIC_WINDOWS, headers, now, windows)
         windows += _unified(headers, now)
     if b"x-codex-" in names:
         windows += _codex(headers, now)
@@ -175,54 +183,63 @@ def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindo
 
 _PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-codex-")
 
-
-def _counted(headers: Mapping[bytes, str], prefix: bytes, now: float) -> Iterator[ReportedWindow]:
-    """OpenAI's form: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; also without the last part."""
-    for what in (b"-requests", b"-tokens", b""):
-        limit, remaining = headers.get(prefix + b"limit" + what), headers.get(prefix + b"remaining" + what)
-        reset = headers.get(prefix + b"reset" + what)
-        yield from _window(what[1:].decode() or "limit", limit, remaining, reset, now)
+_Names = tuple[
+    str, bytes, bytes, bytes
+]  # of a window, and of the headers with its limit, what is left of it, and when it is whole again
 
 
-def _counted_by_anthropic(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
-    for what in (b"requests", b"tokens", b"input-tokens", b"output-tokens"):
-        start = b"anthropic-ratelimit-" + what
-        limit, remaining = headers.get(start + b"-limit"), headers.get(start + b"-remaining")
-        yield from _window(what.decode(), limit, remaining, headers.get(start + b"-reset"), now)
+def _openai(name: str, end: bytes) -> _Names:
+    return name, b"x-ratelimit-limit" + end, b"x-ratelimit-remaining" + end, b"x-ratelimit-reset" + end
 
 
-def _window(
-    name: str, limit: str | None, remaining: str | None, reset: str | None, now: float
-) -> Iterator[ReportedWindow]:
-    left = _number(remaining.encode("latin-1")) if remaining is not None else None
-    at = parse_instant(reset, now) if reset is not None else None
-    if left is None or at is None:
-        return
-    whole = _number(limit.encode("latin-1")) if limit is not None else None
-    used = 1.0 if left < 1 else max(0.0, 1 - left / whole) if whole else 0.0
-    # OpenAI counts these for each model (or family of models), Anthropic too.
-    yield ReportedWindow(name, used, at, int(left), "model")
+def _anthropic(name: str) -> _Names:
+    start = b"anthropic-ratelimit-" + name.encode()
+    return name, start + b"-limit", start + b"-remaining", start + b"-reset"
 
 
-def _unified(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
+_OPENAI_WINDOWS: Final = (_openai("requests", b"-requests"), _openai("tokens", b"-tokens"), _openai("limit", b""))
+_ANTHROPIC_WINDOWS: Final = tuple(map(_anthropic, ("requests", "tokens", "input-tokens", "output-tokens")))
+
+
+def _read_counted(
+    windows: Sequence[_Names],
+    headers: Mapping[bytes, bytes],
+    now: float,
+    found: list[ReportedWindow],
+) -> None:
+    for name, of_limit, of_remaining, of_reset in windows:
+        remaining, reset = headers.get(of_remaining), headers.get(of_reset)
+        if remaining is None or reset is None:
+            continue
+        left, at = _number(remaining), parse_instant(reset.decode("latin-1"), now)
+        if left is None or at is None:
+            continue
+        limit = headers.get(of_limit)
+        whole = _number(limit) if limit is not None else None
+        used = 1.0 if left < 1 else max(0.0, 1 - left / whole) if whole else 0.0
+        # OpenAI counts these for each model (or family of models), Anthropic too.
+        found.append(ReportedWindow(name, used, at, int(left), "model"))
+
+
+def _unified(headers: Mapping[bytes, bytes], now: float) -> Iterator[ReportedWindow]:
     """The windows of a Claude subscription. ``7d_oi`` is counted for some models only."""
     for name in _UNIFIED:
         start = f"anthropic-ratelimit-unified-{name}-".encode()
         reset = headers.get(start + b"reset")
-        at = parse_instant(reset, now) if reset is not None else None
+        at = parse_instant(reset.decode("latin-1"), now) if reset is not None else None
         if at is None:
             continue
-        share = _number(headers.get(start + b"utilization", "").encode("latin-1"))
-        used = 1.0 if headers.get(start + b"status") == "rejected" else min(share or 0.0, 0.999)
+        share = _number(headers.get(start + b"utilization", b""))
+        used = 1.0 if headers.get(start + b"status") == b"rejected" else min(share or 0.0, 0.999)
         yield ReportedWindow(name, used, at, scope="model" if name == "7d_oi" else "credential")
 
 
-def _codex(headers: Mapping[bytes, str], now: float) -> Iterator[ReportedWindow]:
+def _codex(headers: Mapping[bytes, bytes], now: float) -> Iterator[ReportedWindow]:
     """The two windows of a Codex account, with the share that is used in percent."""
     for name in (b"primary", b"secondary"):
         start = b"x-codex-" + name
-        percent = _number(headers.get(start + b"-used-percent", "").encode("latin-1"))
+        percent = _number(headers.get(start + b"-used-percent", b""))
         reset = headers.get(start + b"-reset-at") or headers.get(start + b"-reset-after-seconds")
-        at = parse_instant(reset, now) if reset is not None else None
+        at = parse_instant(reset.decode("latin-1"), now) if reset is not None else None
         if percent is not None and at is not None:
             yield ReportedWindow(name.decode(), min(1.0, percent / 100), at)

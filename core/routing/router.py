@@ -28,6 +28,7 @@ from dragoman.core.routing.strategy import STRATEGIES
 _OPEN_LANES: Final = 1024  # of names that are not listed
 _MOST_LEGS: Final = 16
 _MOST_SWITCHES: Final = 1000
+_MOST_KNOWN: Final = 4096  # names times client keys whose way is remembered
 
 
 @attrs.frozen
@@ -120,6 +121,8 @@ class Router:
         self._switches: deque[Switch] = previous._switches if previous is not None else deque(maxlen=_MOST_SWITCHES)
         self._lanes: OrderedDict[tuple[int, ...], tuple[Route, Lane, list[Target]]] = OrderedDict()
         self._most_lanes = len(self.catalog.models()) + _OPEN_LANES
+        # What becomes of listed names where it is the same each time: by name and client key (kept by the configuration, so its id is its own).
+        self._known: dict[tuple[str, int], tuple[Suffix | None, list[Leg]]] = {}
 
     # --- one request ---
 
@@ -139,13 +142,22 @@ class Router:
             UnknownModel: Nobody serves it.
 
         """
+        known = self._known.get((model, id(client_key)))
+        suffix, legs = known if known is not None else self._find(model, client_key, now)
+        self._allowances.admit(client_key, now)
+        books = self._books(client_key, session)
+        return Plan(self._config, self.pool, legs, books, self._draw, client_key=client_key, suffix=suffix)
+
+    def _find(self, model: str, client_key: ClientKey, now: float) -> tuple[Suffix | None, list[Leg]]:
+        """The suffix and the legs of a name, remembered if they will be the same next time."""
         name, suffix = self._resolve(model, client_key, now)
         legs = list(self._legs(name, client_key, now))
         if not legs:
             raise self.catalog.unknown(model, client_key)
-        self._allowances.admit(client_key, now)
-        books = self._books(client_key, session)
-        return Plan(self._config, self.pool, legs, books, self._draw, client_key=client_key, suffix=suffix)
+        is_steady = name == model and name not in self._mitigations and self.catalog.is_listed(name)
+        if is_steady and len(self._known) < _MOST_KNOWN and any(client_key is key for key in self._config.api_keys):
+            self._known[model, id(client_key)] = suffix, legs
+        return suffix, legs
 
     def session(self, fields: Mapping[bytes, bytes], body: bytes, client_key: ClientKey) -> str | None:
         """The conversation a request belongs to, as far as the configuration wants to know."""

@@ -635,3 +635,35 @@ def test_attempts_and_waits_are_bounded(
         assert all(member.in_flight == 0 for member in made.pool.members.values())
         histories.append(history)
     assert histories[0] == histories[1]
+
+
+def test_what_is_remembered_of_a_name_is_the_same_for_nobody_else() -> None:
+    """The second request of a key goes the way of the first; permission, expiry and a mitigation are asked each time."""
+    open_key, mini_key = ClientKey("a", "a"), ClientKey("b", "b", models=("mini",))
+    expiring = ClientKey("c", "c", expires=NOW + 10)
+    keys = (open_key, mini_key, expiring)
+    rule = MitigationRule("spark", "m", minimum_sample=1)
+    made = router(provider("p", "m", "mini", "spark", keys=2), api_keys=keys, mitigations=(rule,))
+    assert [answer(made, client_key=open_key) for _ in range(4)] == ["p0/m", "p1/m", "p0/m", "p1/m"]
+    for _ in range(2):
+        with pytest.raises(ModelDenied):
+            made.begin("m", mini_key, NOW)
+        assert answer(made, "mini", client_key=mini_key).endswith("/mini")
+    answer(made, client_key=expiring)
+    with pytest.raises(AccessDenied):
+        made.begin("m", expiring, NOW + 10)
+    assert fail(made.begin("spark", open_key, NOW), NO_MODEL).endswith("/spark")
+    assert answer(made, "spark", client_key=open_key).endswith("/m")
+    for _ in range(2):
+        plan = made.begin("m(high)", open_key, NOW)
+        assert plan.suffix is not None
+        assert fail(plan, GOOD).endswith("/m")
+
+
+def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.core.routing.router._MOST_KNOWN", 1)
+    key = ClientKey("a", "a")
+    made = router(provider("p", "m", "n"), api_keys=(key,))
+    for _ in range(2):
+        assert [answer(made, name, client_key=key) for name in ("m", "n")] == ["p0/m", "p0/n"]
+    assert len(made._known) == 1
