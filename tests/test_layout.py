@@ -15,7 +15,7 @@ FOLDERS = ("adapters", "core", "transports")
 CORE_MAY_IMPORT = {
     "__future__", "abc", "attrs", "base64", "binascii", "bisect", "brotli", "collections", "collections.abc", "datetime", "difflib",
     "enum", "functools", "h11", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math", "msgspec",
-    "operator", "orjson", "re", "struct", "types", "typing", "zlib", "zstandard",
+    "operator", "orjson", "re", "struct", "types", "typing", "unicodedata", "zlib", "zstandard",
 }  # fmt: skip
 
 

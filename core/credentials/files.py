@@ -1,0 +1,368 @@
+"""A credential file: from the mapping that it holds to values, and the names it may have.
+
+One JSON file is one credential, in the shape that CLIProxyAPI writes; what it is for is `dragoman.core.providers.logins`. Everything here is
+pure; reading and writing of files is `dragoman.adapters.credential_files`. No message quotes a value: it may be a secret.
+"""
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+
+from dragoman.core.errors import DragomanError, Mistake
+from dragoman.core.providers.logins import LOGINS, Login
+from dragoman.core.urls import parse_proxy, split_url
+
+_LONGEST_NAME: Final = (
+    200  # bytes of UTF-8; file systems take 255, and a file that is being written has a longer name for a moment
+)
+_RESERVED: Final = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)"
+)  # by Windows, whatever the extension
+_FORBIDDEN: Final = frozenset('<>:"/\\|?*')
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t\x80-\xff]*")
+_FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+_EXPIRIES: Final = ("expired", "expire", "expires_at", "expiresAt", "expiry", "expires")
+_REFRESHES: Final = ("last_refresh", "lastRefresh", "last_refreshed_at", "lastRefreshedAt")
+_MILLISECONDS: Final = 10**11  # a number of seconds this large is in the year 5138
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_MOST_MODELS: Final = 2000
+
+
+class BadFileName(DragomanError):
+    """A name that a credential file cannot have on every system; the message says why and what to do."""
+
+
+def normal_name(name: str) -> str:
+    """The one name of a credential file, the same on every system: lower case, composed (NFC), without folders.
+
+    >>> normal_name("Claude-Bob@Example.JSON")
+    'claude-bob@example.json'
+
+    Raises:
+        BadFileName: Some system could not keep a file of that name, or would keep it under another.
+
+    """
+    normal = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    if not all(c.isprintable() and c not in _FORBIDDEN for c in normal):
+        raise BadFileName("a file name has no slashes, colons, quotes, wildcards or control characters: rename it")
+    if not normal.endswith(".json") or normal.startswith((".", " ")):
+        raise BadFileName(
+            "a credential file's name ends in .json, and begins with neither a dot nor a space: rename it"
+        )
+    if _RESERVED.match(normal):
+        raise BadFileName("Windows reserves this name for a device: rename it")
+    if len(normal.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
+        raise BadFileName(f"a file name has at most {_LONGEST_NAME} bytes: rename it")
+    return normal
+
+
+def name_of(spelling: str) -> str:
+    """The normal name; for a spelling that some system could not keep the spelling itself, so that it can be seen and removed.
+
+    >>> name_of("A.json"), name_of("A?.json")
+    ('a.json', 'A?.json')
+    """
+    try:
+        return normal_name(spelling)
+    except BadFileName:
+        return spelling
+
+
+def auth_index(name: str) -> str:
+    """A short name for a credential file that is the same over restarts and on every system; tells nothing of its content.
+
+    >>> auth_index("claude-bob@example.json") == auth_index("Claude-Bob@Example.json")
+    True
+    """
+    name = name_of(name)
+    return hashlib.sha256(b"file\0" + name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@attrs.frozen
+class FileCredential:
+    """What a credential file says.
+
+    Attributes:
+        type: As in the file.
+        login: What is known of that type.
+        secret: What the provider is shown; empty for a type that serves nothing.
+        email: Whose it is, for people; empty when the file does not say.
+        disabled: It answers nothing while True.
+        prefix: See `Provider.prefix`.
+        priority: See `Credential.priority`.
+        weight: See `Credential.weight`.
+        note: The operator's.
+        proxy_url: See `Credential.proxy_url`.
+        base_url: Where its requests go.
+        headers: Sent with every request.
+        models: Pairs of upstream model and alias; empty: those known of its type.
+        excluded_models: Patterns in lower case.
+        disable_cooling: See `Credential.disable_cooling`.
+        request_retry: See `Credential.request_retry`.
+        expires_at: When its token ends, epoch seconds; None when it does not say.
+        last_refresh: When it was last renewed, epoch seconds; None when it does not say.
+        refresh_token: For a new token; empty when there is none.
+        token_url: Where new tokens come from; empty when the file does not say.
+        client_id: Of the user's own login; empty when the file does not say.
+        client_secret: The same.
+
+    """
+
+    type: str
+    login: Login
+    secret: str = attrs.field(default="", repr=False)
+    email: str = ""
+    disabled: bool = False
+    prefix: str | None = None
+    priority: int | None = None
+    weight: int | None = None
+    note: str = ""
+    proxy_url: str | None = attrs.field(default=None, repr=False)
+    base_url: str = ""
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    models: tuple[tuple[str, str], ...] = ()
+    excluded_models: tuple[str, ...] = ()
+    disable_cooling: bool | None = None
+    request_retry: int | None = None
+    expires_at: float | None = None
+    last_refresh: float | None = None
+    refresh_token: str = attrs.field(default="", repr=False)
+    token_url: str = ""
+    client_id: str = attrs.field(default="", repr=False)
+    client_secret: str = attrs.field(default="", repr=False)
+
+
+@attrs.frozen
+class FileReading:
+    """What came of reading a credential file: a credential, or everything that is wrong with it."""
+
+    credential: FileCredential | None
+    mistakes: tuple[Mistake, ...] = ()
+
+
+def parse_credential_file(data: object) -> FileReading:
+    """Read what a credential file holds; anything may come, nothing is raised."""
+    if not isinstance(data, Mapping):
+        return FileReading(None, (Mistake((), "expected one JSON object with the fields of a credential"),))
+    fields = _Fields(data)
+    kind = fields.text("type")
+    login = LOGINS.get(kind.lower())
+    if login is None:
+        fields.mistake("type", _unknown_type(kind))
+        return FileReading(None, tuple(fields.mistakes))
+    credential = _credential(fields, kind, login)
+    return FileReading(None if fields.mistakes else credential, tuple(fields.mistakes))
+
+
+def _unknown_type(kind: str) -> str:
+    if kind == "service_account":
+        return "this is a service account's key as Google gives it: put it under `service_account` in a file with `type: vertex`"
+    return f"{'is missing' if not kind else 'is none that is known'}: expected one of {', '.join(LOGINS)}"
+
+
+def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
+    secret = next((text for name in login.fields if (text := fields.token(name))), "")
+    if login.dialect and not secret:
+        fields.mistake(login.fields[0], "is missing: without it there is nothing to show the provider; log in again")
+    elif secret and not _VISIBLE.fullmatch(secret):
+        fields.mistake(login.fields[0], "has characters that do not fit into an HTTP header: log in again")
+    return FileCredential(
+        type=kind.lower(),
+        login=login,
+        secret=secret,
+        email=fields.text("email") or fields.text("username"),
+        disabled=bool(fields.boolean("disabled")),
+        prefix=_prefix(fields),
+        priority=fields.integer("priority"),
+        weight=fields.integer("weight"),
+        note=fields.text("note"),
+        proxy_url=_proxy(fields),
+        base_url=_base_url(fields, login),
+        headers=_headers(fields, login),
+        models=_models(fields),
+        excluded_models=tuple(text.lower() for text in fields.texts("excluded_models")),
+        disable_cooling=fields.boolean("disable_cooling"),
+        request_retry=fields.integer("request_retry"),
+        expires_at=next((at for name in _EXPIRIES if (at := parse_instant(fields.either(name))) is not None), None),
+        last_refresh=next((at for name in _REFRESHES if (at := parse_instant(fields.get(name))) is not None), None),
+        refresh_token=fields.token("refresh_token") or fields.token("refreshToken"),
+        token_url=_url(fields, fields.token("token_uri") or fields.text("token_endpoint"), "token_uri"),
+        client_id=fields.token("client_id"),
+        client_secret=fields.token("client_secret"),
+    )
+
+
+def _prefix(fields: "_Fields") -> str | None:
+    prefix = fields.text("prefix").strip("/ ")
+    if "/" in prefix or not prefix.isprintable():
+        fields.mistake("prefix", "is one word before `/model`: remove the slash within it")
+    return prefix or None
+
+
+def _proxy(fields: "_Fields") -> str | None:
+    text = fields.text("proxy_url")
+    if not text:
+        return None
+    try:
+        return text if parse_proxy(text) is not None else "direct"
+    except ValueError as error:
+        fields.mistake("proxy_url", str(error))
+        return None
+
+
+def _base_url(fields: "_Fields", login: Login) -> str:
+    text = _url(fields, fields.text("base_url"), "base_url")
+    resource = fields.text("resource_url")  # Qwen's: a host, or a URL without the version
+    if not text and resource:
+        text = resource if "://" in resource else f"https://{resource}"
+        text = _url(fields, text if text.rstrip("/").endswith("/v1") else f"{text.rstrip('/')}/v1", "resource_url")
+    return text.rstrip("/") or login.base_url
+
+
+def _url(fields: "_Fields", text: str, name: str) -> str:
+    if not text:
+        return ""
+    try:
+        url = split_url(text)
+    except ValueError as error:
+        fields.mistake(name, str(error))
+        return ""
+    if url.scheme not in ("http", "https") or url.username is not None:
+        fields.mistake(name, "expected http:// or https://, without a user name")
+    return text
+
+
+def _headers(fields: "_Fields", login: Login) -> tuple[tuple[str, str], ...]:
+    headers = dict(login.headers)
+    headers |= {header: text for header, name in login.copied if (text := fields.text(name))}
+    given = fields.get("headers")
+    if given is not None and not isinstance(given, Mapping):
+        fields.mistake("headers", "expected names and values")
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        headers[str(name).lower()] = value if isinstance(value, str) else ""
+    for name, value in headers.items():
+        if not _FIELD_NAME.fullmatch(name) or name in _FRAMING or not _FIELD_VALUE.fullmatch(value):
+            fields.mistake("headers", "a name or a value in it cannot be sent as an HTTP header: remove it")
+    return tuple(headers.items())
+
+
+def _models(fields: "_Fields") -> tuple[tuple[str, str], ...]:
+    found: dict[tuple[str, str], None] = {}
+    items = fields.get("models")
+    if items is not None and not isinstance(items, (list, tuple)):
+        fields.mistake("models", "expected a list of names, or of objects with `name` and `alias`")
+        return ()
+    for item in items or ():
+        name = item.get("name") if isinstance(item, Mapping) else item
+        alias = item.get("alias") if isinstance(item, Mapping) else None
+        if not isinstance(name, str) or not name or not isinstance(alias or name, str) or len(found) >= _MOST_MODELS:
+            fields.mistake("models", f"expected at most {_MOST_MODELS} names, or objects with `name` and `alias`")
+            break
+        found[(name, str(alias or name))] = None
+    return tuple(found)
+
+
+def parse_instant(value: object) -> float | None:
+    """An instant as credential files write it, as epoch seconds: RFC 3339, a date with or without a time (UTC), seconds or milliseconds.
+
+    >>> parse_instant("2026-11-25T00:00:00Z"), parse_instant(1764028800), parse_instant("1764028800000"), parse_instant("soon")
+    (1795564800.0, 1764028800.0, 1764028800.0, None)
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if not _WHOLE.fullmatch(text):
+            return _parse_date(text)
+        value = int(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 10**18:
+        return None
+    number = float(value)
+    if not math.isfinite(number) or number <= 0:
+        return None
+    return number / 1000 if number >= _MILLISECONDS else number
+
+
+def _parse_date(text: str) -> float | None:
+    try:
+        instant = datetime.fromisoformat(text)
+        instant = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+        seconds = instant.timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+class _Fields:
+    """The fields of a credential file; dashes and underscores in their names are the same."""
+
+    def __init__(self, data: Mapping[object, object]) -> None:
+        self._data = data
+        token = data.get("token")
+        self._token: Mapping[object, object] = token if isinstance(token, Mapping) else {}
+        self.mistakes: list[Mistake] = []
+
+    def mistake(self, name: str, message: str) -> None:
+        self.mistakes.append(Mistake((name,), message))
+
+    def get(self, name: str) -> object:
+        value = self._data.get(name)
+        return self._data.get(name.replace("_", "-")) if value is None else value
+
+    def either(self, name: str) -> object:
+        """At the top, or within ``token``, where Google's files have it."""
+        value = self.get(name)
+        return self._token.get(name) if value is None else value
+
+    def text(self, name: str) -> str:
+        return self._text(name, self.get(name))
+
+    def token(self, name: str) -> str:
+        """A text at the top, or within ``token``."""
+        value = self.either(name)
+        return "" if isinstance(value, Mapping) else self._text(name, value)
+
+    def _text(self, name: str, value: object) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self.mistake(name, "expected text")
+            return ""
+        return value.strip()
+
+    def texts(self, name: str) -> Sequence[str]:
+        value = self.get(name)
+        if value is None:
+            return ()
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return [item.strip() for item in value if item.strip()]
+        self.mistake(name, "expected a list of texts")
+        return ()
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+            return value.strip().lower() == "true"
+        self.mistake(name, "expected true or false")
+        return None
+
+    def integer(self, name: str) -> int | None:
+        value = self.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 1_000_000:
+            self.mistake(name, "expected a whole number of at most 1000000")
+            return None
+        return value

@@ -1,0 +1,242 @@
+"""Credential files: any mapping is read or refused with reasons, any name has one normal form or none."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.core.credentials.files import (
+    BadFileName,
+    FileCredential,
+    auth_index,
+    name_of,
+    normal_name,
+    parse_credential_file,
+    parse_instant,
+)
+from dragoman.core.providers.logins import LOGINS
+
+FIELDS = (
+    "type", "email", "username", "access_token", "api_key", "refresh_token", "token", "disabled", "prefix", "priority", "weight", "note", "proxy_url",
+    "proxy-url", "base_url", "resource_url", "headers", "models", "excluded_models", "disable_cooling", "request_retry", "expired", "expires_at",
+    "last_refresh", "token_uri", "client_id", "client_secret", "account_id", "project_id",
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20) | st.sampled_from([*LOGINS]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+def claude(**fields: object) -> dict[str, object]:
+    return {
+        "type": "claude",
+        "access_token": "sk-ant-oat01-x",
+        "refresh_token": "r",
+        "email": "bob@example.com",
+        **fields,
+    }
+
+
+def read(data: object) -> FileCredential:
+    reading = parse_credential_file(data)
+    assert reading.mistakes == ()
+    assert reading.credential is not None
+    return reading.credential
+
+
+def mistakes(data: object) -> list[str]:
+    reading = parse_credential_file(data)
+    assert reading.credential is None
+    return [mistake.dotted() for mistake in reading.mistakes]
+
+
+# --- any mapping ---
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=8) | VALUES)
+def test_anything_is_read_or_refused_and_never_raises(data: object) -> None:
+    reading = parse_credential_file(data)
+    assert (reading.credential is None) == bool(reading.mistakes)
+
+
+@given(st.text(min_size=8, max_size=30), st.sampled_from(FIELDS))
+def test_no_message_and_no_repr_quotes_a_secret(secret: str, field: str) -> None:
+    token = "\x7f" + secret
+    reading = parse_credential_file(claude(**{field: token, "access_token": token}))
+    assert all(token not in mistake.message for mistake in reading.mistakes)
+    plain = read(claude(access_token="tok-12345", refresh_token="ref-12345", client_secret="sec-12345"))
+    assert "12345" not in repr(plain)
+
+
+def test_a_file_of_cliproxyapi_is_read_as_it_is() -> None:
+    credential = read(
+        claude(
+            id_token="i", account_uuid="u", organization_name="o", last_refresh="2026-11-24T10:00:00+01:00",
+            expired="2026-11-25T00:00:00Z", disabled=False, unknown={"kept": 1},
+        )
+    )  # fmt: skip
+    assert (credential.type, credential.login.channel, credential.secret) == ("claude", "claude", "sk-ant-oat01-x")
+    assert (credential.email, credential.refresh_token) == ("bob@example.com", "r")
+    assert (credential.expires_at, credential.last_refresh) == (1795564800.0, 1795510800.0)
+    assert credential.base_url == "https://api.anthropic.com"
+    assert credential.headers == (("anthropic-beta", "oauth-2025-04-20"),)
+
+
+def test_common_fields_in_either_spelling() -> None:
+    snake = claude(
+        prefix="/team/", priority="5", weight=2.0, note="n", proxy_url="socks5h://127.0.0.1:1080", excluded_models=["Claude-*", " "],
+        disable_cooling="true", request_retry=2, disabled=True, headers={"X-Team": "a"},
+    )  # fmt: skip
+    credential = read(snake)
+    assert (credential.prefix, credential.priority, credential.weight, credential.note) == ("team", 5, 2, "n")
+    assert (credential.proxy_url, credential.excluded_models) == ("socks5h://127.0.0.1:1080", ("claude-*",))
+    assert (credential.disable_cooling, credential.request_retry, credential.disabled) == (True, 2, True)
+    assert ("x-team", "a") in credential.headers
+    assert read({key.replace("_", "-") if key in ("proxy_url", "excluded_models", "disable_cooling", "request_retry") else key: value
+                 for key, value in snake.items()}) == credential  # fmt: skip
+
+
+def test_where_each_type_has_its_secret() -> None:
+    assert read({"type": "codex", "access_token": "a", "account_id": "acc"}).headers == (("chatgpt-account-id", "acc"),)
+    assert read({"type": "iflow", "access_token": "no", "api_key": "yes"}).secret == "yes"
+    assert read({"type": "minimax", "token": "t"}).secret == "t"
+    assert read({"type": "kilo", "kilocodeToken": "t", "kilocodeOrganizationId": "o"}).headers == (
+        ("x-kilocode-organizationid", "o"),
+    )
+    google = read({"type": "gemini", "token": {"access_token": "a", "refresh_token": "r", "token_uri": "https://t.example/x",
+                                               "client_id": "c", "client_secret": "s", "expiry": "2026-11-25T00:00:00Z"}})  # fmt: skip
+    assert (google.secret, google.refresh_token, google.token_url) == ("a", "r", "https://t.example/x")
+    assert (google.client_id, google.client_secret, google.expires_at) == ("c", "s", 1795564800.0)
+    assert read({"type": "xai", "access_token": "a", "token_endpoint": "https://auth.example/t"}).token_url
+
+
+def test_where_requests_go() -> None:
+    qwen = {"type": "qwen", "access_token": "a"}
+    assert read(qwen).base_url == "https://portal.qwen.ai/v1"
+    assert read({**qwen, "resource_url": "portal.example"}).base_url == "https://portal.example/v1"
+    assert read({**qwen, "resource_url": "https://portal.example/v1/"}).base_url == "https://portal.example/v1"
+    assert read({**qwen, "resource_url": "x.example", "base_url": "http://b.example/"}).base_url == "http://b.example"
+
+
+def test_a_type_that_is_not_spoken_is_no_mistake() -> None:
+    for kind in ("kiro", "cursor", "github-copilot", "antigravity"):
+        credential = read({"type": kind, "email": "a@b"})
+        assert credential.login.why_not
+        assert credential.secret == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        ([], [""]),
+        ({}, ["type"]),
+        ({"type": "service_account"}, ["type"]),
+        ({"type": "nonsense"}, ["type"]),
+        ({"type": 7}, ["type", "type"]),
+        ({"type": "claude"}, ["access_token"]),
+        (claude(access_token="with space"), ["access_token"]),
+        (claude(access_token=5), ["access_token", "access_token"]),
+        (claude(prefix="a/b"), ["prefix"]),
+        (claude(proxy_url="ftp://x"), ["proxy_url"]),
+        (claude(base_url="nowhere"), ["base_url"]),
+        (claude(base_url="socks5://x"), ["base_url"]),
+        (claude(base_url="https://me@x"), ["base_url"]),
+        (claude(headers=[]), ["headers"]),
+        (claude(headers={"Host": "x"}), ["headers"]),
+        (claude(headers={"a": "b\r\nc"}), ["headers"]),
+        (claude(models={}), ["models"]),
+        (claude(models=[{}]), ["models"]),
+        (claude(excluded_models="x"), ["excluded_models"]),
+        (claude(disabled=1), ["disabled"]),
+        (claude(priority="high"), ["priority"]),
+        (claude(priority=True, weight=10**9, request_retry=1.5), ["priority", "weight", "request_retry"]),
+    ],
+)
+def test_every_mistake_is_told_at_once_with_its_place(data: object, where: list[str]) -> None:
+    assert mistakes(data) == where
+
+
+def test_direct_and_empty() -> None:
+    assert read(claude(proxy_url="direct")).proxy_url == "direct"
+    assert read(claude(proxy_url="", priority="")).proxy_url is None
+
+
+def test_models_of_a_file() -> None:
+    assert read(claude(models=["a", {"name": "b", "alias": "c"}, "a"])).models == (("a", "a"), ("b", "c"))
+
+
+# --- instants ---
+
+
+@given(VALUES)
+def test_an_instant_is_positive_or_none(value: object) -> None:
+    at = parse_instant(value)
+    assert at is None or 0 < at < 10**12
+
+
+@pytest.mark.parametrize(
+    ("value", "at"),
+    [
+        ("2026-11-25 00:00", 1795564800.0),
+        ("2026-11-25", 1795564800.0),
+        ("2026-11-25T00:00:00.123456789Z", 1795564800.123456),
+        (1795564800, 1795564800.0),
+        ("1795564800123", 1795564800.123),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        (0, None),
+        (-5, None),
+        (True, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        ("0000", None),
+    ],
+)
+def test_every_form_of_an_instant(value: object, at: float | None) -> None:
+    assert parse_instant(value) == at
+
+
+# --- names ---
+
+
+@given(st.text(max_size=40) | st.text(max_size=20).map(lambda text: f"{text}.json"))
+def test_a_normal_name_is_its_own_and_that_of_every_spelling(name: str) -> None:
+    try:
+        normal = normal_name(name)
+    except BadFileName:
+        assert name_of(name) == name
+        return
+    assert normal_name(normal) == normal
+    assert name_of(name) == normal
+    for other in (name.upper(), name.lower(), *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))):
+        if other.casefold() == name.casefold() or other == unicodedata.normalize("NFD", name):
+            assert name_of(other) == normal
+            assert auth_index(other) == auth_index(name)
+    assert not set(normal) & set('/\\:*?"<>|\0')
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "a", "a.txt", ".json", ".hidden.json", " a.json", "a/b.json", "a\\b.json", "../a.json", "c:a.json", "con.json", "NUL.json", "com1.x.json",
+        "lpt9.json", "a\n.json", "a\x00.json", "a*.json", "x" * 200 + ".json",
+    ],
+)  # fmt: skip
+def test_names_that_some_system_cannot_keep(name: str) -> None:
+    with pytest.raises(BadFileName):
+        normal_name(name)
+
+
+def test_names_of_real_files() -> None:
+    for name in ("claude-bob@example.com.json", "codex-1a2b3c4d-bob@example.com-plus.json", "gemini-bob+x@example.com-my-project.json",
+                 "console.json", "common.json"):  # fmt: skip
+        assert normal_name(name) == name
+    assert normal_name("Claude-Bo\u0308b@Example.COM.json") == "claude-böb@example.com.json"
+
+
+def test_an_index_is_short_and_of_its_own() -> None:
+    assert len(auth_index("a.json")) == 16
+    assert auth_index("a.json") != auth_index("b.json")
