@@ -19,6 +19,7 @@ from dragoman.adapters.chance import draw, id_maker, new_client_key
 from dragoman.adapters.chore import Chore
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, ConfigSource, load_config, printable
+from dragoman.adapters.credential_files import CredentialFiles
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, on_hangup, settled_changes
@@ -27,6 +28,7 @@ from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
 from dragoman.core.connection import ClientConnection
 from dragoman.core.credentials.credential import CredentialState
+from dragoman.core.credentials.file_providers import with_files
 from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
 from dragoman.core.journal import Journal
@@ -121,7 +123,10 @@ def plan_serving(
     refusals = [mistake for mistake in (check_exposure(config), *_missing_files(config)) if mistake is not None]
     if refusals:
         raise ConfigFileError(tuple(map(loaded.source.render, refusals)))
-    notices = (*loaded.notices, *map(loaded.source.render, _advice(config, loaded.source, overrides)))
+    scan = CredentialFiles(Path(config.auth_dir)).scan()
+    config = with_files(config, [(file.name, credential) for file, credential in scan.credentials])
+    advice = map(loaded.source.render, _advice(config, loaded.source, overrides))
+    notices = (*loaded.notices, *advice, *scan.notices)
     return Plan(
         config,
         str(config_path),
@@ -239,6 +244,11 @@ def _watched(
 
     def read() -> tuple[Config, tuple[str, ...]]:
         again = reread()
+        for notice in again.notices:
+            if notice not in told:
+                logs.warning("configuration", notice=notice)
+        told.clear()
+        told.update(again.notices)
         return again.config, again.notices
 
     def look(now: float) -> None:
@@ -250,7 +260,8 @@ def _watched(
         if news.config is not None:
             _reload(gateway, plan.config, news.config, now, logs)
 
-    watch = ConfigWatch(Path(plan.source), read)
+    told = set(plan.notices)
+    watch = ConfigWatch(Path(plan.source), read, folder=Path(plan.config.auth_dir))
     watch.start()
     try:
         with on_hangup(watch.ask):
@@ -401,7 +412,7 @@ def _advice(config: Config, source: ConfigSource, overrides: Overrides) -> list[
     if not any(not provider.disabled for provider in config.providers):
         none = (
             "no provider is configured, so every model is unknown: add a key under 'claude-api-key', 'gemini-api-key', "
-            "'codex-api-key', 'openrouter' or the like, or a server under 'openai-compatibility'"
+            "'codex-api-key', 'openrouter' or the like, a server under 'openai-compatibility', or a credential file in 'auth-dir'"
         )
         advice.append(Notice((), none))
     return advice

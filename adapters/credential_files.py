@@ -142,9 +142,7 @@ class CredentialFiles:
         """Name and path of each file, by name; one path for each name."""
         try:
             with os.scandir(self.folder) as entries:
-                spelled = sorted(
-                    e.name for e in entries if e.name.lower().endswith(".json") and not e.name.startswith(".")
-                )
+                spelled = sorted(entry.name for entry in entries if is_credential_file(entry.name))
             mode = stat.S_IMODE(self.folder.stat().st_mode)
         except FileNotFoundError:
             return
@@ -266,6 +264,11 @@ class CredentialFiles:
                 return False
             _write(path, json.dumps(changed, indent=2).encode() + b"\n")
         return True
+
+
+def is_credential_file(spelling: str) -> bool:
+    """Whether a file of that name in the folder is one: no hidden one, nothing that another software keeps beside."""
+    return spelling.lower().endswith(".json") and not spelling.startswith(".")
 
 
 def _look(name: str, path: Path) -> tuple[CredentialFile, FileCredential | None, str | None]:

@@ -5,6 +5,7 @@ from typing import Final
 from dragoman.adapters.assembly import Plan
 from dragoman.core.config import Config, Provider
 from dragoman.core.config_sections import SECTIONS
+from dragoman.core.credentials.file_providers import KIND
 from dragoman.core.urls import Url
 
 DEMO_MODEL: Final = "demo/echo"
@@ -68,7 +69,8 @@ def summary(plan: Plan) -> str:
 
 
 def _provider_lines(provider: Provider) -> list[str]:
-    section = f"  ({provider.kind})" if provider.kind in SECTIONS and provider.kind != provider.name else ""
+    is_said = provider.kind in (*SECTIONS, KIND) and provider.kind != provider.name
+    section = f"  ({provider.kind})" if is_said else ""
     state = "  (disabled)" if provider.disabled else ""
     lines = [f"provider       {provider.name}  {provider.dialect}  {provider.base_url}{section}{state}"]
     lines.append(f"  credentials  {', '.join(credential.label for credential in provider.credentials)}")

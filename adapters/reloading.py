@@ -1,11 +1,12 @@
 """Another configuration while the gateway runs: the file is watched, read and checked by a thread; the event loop takes what is good.
 
 The content is compared once a second, not the time of a change, which may lie: a Kubernetes ConfigMap swaps a link, editors rename, clocks are
-coarse. A file that is just being written is left alone until it stays the same for 150 ms. SIGHUP reads at once, and also when the content is the same: what it
+coarse. Of the files in the folder of credentials it is what the system says of each (inode, size, times), for there may be thousands. A file that is just being written is left alone until it stays the same for 150 ms. SIGHUP reads at once, and also when the content is the same: what it
 refers to may not be. A bad file is refused with all its mistakes in the log, and what was served before goes on.
 """
 
 import hashlib
+import os
 import queue
 import signal
 import threading
@@ -18,6 +19,7 @@ from typing import Final
 import attrs
 
 from dragoman.adapters.config_file import MAX_BYTES, ConfigFileError
+from dragoman.adapters.credential_files import is_credential_file
 from dragoman.core.config import Config
 
 PERIOD: Final = 1.0  # seconds between looks
@@ -61,16 +63,23 @@ class ConfigWatch:
         path: The file.
         reread: Reads and checks it: the configuration and its notices. Raises ConfigFileError.
         period: Seconds between looks.
+        folder: The folder of credential files, watched besides; a configuration that was read may name another.
 
     """
 
     def __init__(
-        self, path: Path, reread: Callable[[], tuple[Config, tuple[str, ...]]], *, period: float = PERIOD
+        self,
+        path: Path,
+        reread: Callable[[], tuple[Config, tuple[str, ...]]],
+        *,
+        period: float = PERIOD,
+        folder: Path | None = None,
     ) -> None:
         self._path = path
         self._reread = reread
         self._period = period
-        self._seen = _digest(path)
+        self._folder = folder
+        self._seen = self._look()
         # SimpleQueue.put may be called where put is already running, as in a signal handler; Event.set may not.
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -107,16 +116,16 @@ class ConfigWatch:
                 is_asked = True
             except queue.Empty:
                 pass
-            if is_asked or _digest(self._path) != self._seen:
+            if is_asked or self._look() != self._seen:
                 self._seen = self._settle()
                 self._news.put(self._read())
 
     def _settle(self) -> bytes:
         """Wait until the file is no more being written."""
-        digest = _digest(self._path)
+        digest = self._look()
         for _ in range(_MOST_WAITS):
             time.sleep(_QUIET)
-            before, digest = digest, _digest(self._path)
+            before, digest = digest, self._look()
             if before == digest:
                 break
         return digest
@@ -128,7 +137,37 @@ class ConfigWatch:
             return News(mistakes=error.lines)
         except Exception as error:  # a bug of ours must not end the watch; what an exception says may be a secret
             return News(mistakes=(f"{self._path}: cannot be read ({type(error).__name__})",))
+        if self._folder is not None and self._folder != (folder := Path(config.auth_dir)):
+            self._folder = folder
+            self._seen = self._look()
         return News(config, notices)
+
+    def _look(self) -> bytes:
+        return _digest(self._path) + (b"" if self._folder is None else digest_of_folder(self._folder))
+
+
+def digest_of_folder(folder: Path) -> bytes:
+    """What the credential files in `folder` come to: another value after any change of them, without reading them."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if is_credential_file(entry.name))
+    except OSError as error:
+        return type(error).__name__.encode()
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            found = os.stat(folder / name)
+            said: tuple[object, ...] = (
+                found.st_ino,
+                found.st_size,
+                found.st_mtime_ns,
+                found.st_ctime_ns,
+                found.st_mode,
+            )
+        except OSError as error:
+            said = (type(error).__name__,)
+        digest.update(repr((name, said)).encode())
+    return digest.digest()
 
 
 def _digest(path: Path) -> bytes:

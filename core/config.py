@@ -56,6 +56,32 @@ class QuotaRule:
 
 
 @attrs.frozen
+class Renewal:
+    """How a new token is had for one that ends; all of it the user's own (a credential file's, or ``oauth-clients``).
+
+    Attributes:
+        file: The name of the file in which the new token is kept.
+        token_url: Where it is asked for (RFC 6749, section 6).
+        refresh_token: What it is asked for with.
+        client_id: Of the login; empty: none is sent.
+        client_secret: The same.
+        expires_at: When the present token ends, epoch seconds; None when nobody knows.
+        lead: Seconds before that at which a new one is asked for.
+        sends_json: The request is JSON where the RFC has a form.
+
+    """
+
+    file: str
+    token_url: str
+    refresh_token: str = attrs.field(repr=False)
+    client_id: str = attrs.field(default="", repr=False)
+    client_secret: str = attrs.field(default="", repr=False)
+    expires_at: float | None = None
+    lead: float = 300.0
+    sends_json: bool = False
+
+
+@attrs.frozen
 class Credential:
     """What we show a provider. Where a value is None, the provider's applies.
 
@@ -71,6 +97,8 @@ class Credential:
         quotas: Its allowances, beside the provider's.
         disabled: It answers nothing while True.
         is_refreshable: It is a token that can be renewed, so that a 401 is not the last word.
+        identity: Its name in saved data, for one whose secret changes while it stays the same; empty: made from the secret.
+        renewal: How its token is renewed; None where it cannot be.
 
     """
 
@@ -85,6 +113,8 @@ class Credential:
     quotas: tuple[QuotaRule, ...] = ()
     disabled: bool = False
     is_refreshable: bool = False
+    identity: str = ""
+    renewal: Renewal | None = None
 
 
 @attrs.frozen
@@ -126,6 +156,7 @@ class Provider:
         quotas: Allowances that each of its credentials has.
         excluded_models: Names it does not serve, ``*`` stands for anything; already taken out of `models`.
         model_root: Under which its models are, for ``gemini``: ``/v1beta``, or Vertex AI's ``/v1/publishers/google``.
+        takes_bearer: Its secrets are shown as bearer tokens, whatever is usual for keys in its dialect.
 
     """
 
@@ -147,6 +178,7 @@ class Provider:
     excluded_models: tuple[str, ...] = ()
     takes_any: bool = attrs.field()
     model_root: str = MODEL_ROOT
+    takes_bearer: bool = False
 
     @takes_any.default
     def _takes_any(self) -> bool:
@@ -185,6 +217,24 @@ class ChannelAlias:
     name: str
     alias: str
     fork: bool = False
+
+
+@attrs.frozen
+class OAuthClient:
+    """As whom, and where, new tokens are asked for, for a channel whose credential files do not say.
+
+    Attributes:
+        channel: For example ``codex``.
+        token_url: Where; empty: where the file says.
+        client_id: As whom; empty: as whom the file says.
+        client_secret: The same.
+
+    """
+
+    channel: str
+    token_url: str = ""
+    client_id: str = attrs.field(default="", repr=False)
+    client_secret: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen
@@ -340,6 +390,9 @@ class Config:
         mitigations: What is asked for while a model fails too often.
         model_mappings: Names and what is asked for in their place.
         channel_aliases: Names of models of OAuth credentials.
+        channel_exclusions: Patterns of models that OAuth credentials do not serve: pairs of channel and patterns in lower case.
+        channel_urls: Where requests of OAuth credentials go instead of where they usually do: pairs of channel and base URL.
+        oauth_clients: As whom new tokens are asked for.
         routing: Who is chosen.
         cooldowns: How long credentials rest.
         providers: In the order in which they are tried.
@@ -383,5 +436,8 @@ class Config:
     mitigations: tuple[MitigationRule, ...] = ()
     model_mappings: tuple[Mapped, ...] = ()
     channel_aliases: tuple[ChannelAlias, ...] = ()
+    channel_exclusions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    channel_urls: tuple[tuple[str, str], ...] = ()
+    oauth_clients: tuple[OAuthClient, ...] = ()
     routing: Routing = Routing()
     cooldowns: Cooldowns = Cooldowns()

@@ -31,7 +31,7 @@ TOP: Final[Mapping[str, str]] = MappingProxyType({
         "gpt-image-2-base-model", "video-result-auth-cache-ttl", "antigravity-signature-cache-enabled",
         "antigravity-signature-bypass-strict", "payload", "responses-websocket-enabled", "responses-compact-enabled",
         # providers
-        "codex", "xai", "interactions-api-key", "oauth-excluded-models", "oauth-request-scoped-errors", "oauth-upstream",
+        "codex", "xai", "interactions-api-key", "oauth-request-scoped-errors",
         "kiro", "kiro-preferred-endpoint", "cursor",
     ),
     **_disguise(

@@ -14,6 +14,7 @@ from typing import Final
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
 from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
+from dragoman.core.config_oauth import read_channel_exclusions, read_channel_urls, read_oauth_clients
 from dragoman.core.config_providers import PROVIDER_SECTION, VISIBLE, read_proxy, texts
 from dragoman.core.config_routing import (
     count,
@@ -36,7 +37,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "oauth-model-alias", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
+    "fallbacks", "mitigations", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -134,6 +135,9 @@ def _read_top(top: Section) -> Config:
         mitigations=read_mitigations(top["mitigations"]),
         model_mappings=_mappings(top["ampcode"]) + _mappings(top["amp-code"]),
         channel_aliases=read_channel_aliases(top["oauth-model-alias"].section()),
+        channel_exclusions=read_channel_exclusions(top["oauth-excluded-models"].section()),
+        channel_urls=read_channel_urls(top["oauth-upstream"].section()),
+        oauth_clients=read_oauth_clients(top["oauth-clients"].section()),
         routing=read_routing(top["routing"].section()),
         cooldowns=read_cooldowns(top["cooldowns"].section(), top["transient-error-cooldown-seconds"]),
     )

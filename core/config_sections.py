@@ -5,7 +5,7 @@ their key (`Door`) are one provider with several credentials. The others are pro
 keys there are, or where they lead. Providers come in the order of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -67,7 +67,7 @@ def read_all_providers(top: Section) -> tuple[Provider, ...]:
     for node in top.among((*SECTIONS, PROVIDER_SECTION)):
         section = SECTIONS.get(str(node.path[-1]))
         providers += read_providers(node) if section is None else _providers(node, section)
-    return _told_apart(providers)
+    return told_apart(providers)
 
 
 def _providers(node: Node, section: KeySection) -> list[Provider]:
@@ -113,7 +113,7 @@ def _provider(kind: str, section: KeySection, door: Door, credentials: tuple[Cre
     )
 
 
-def _told_apart(providers: list[Provider]) -> tuple[Provider, ...]:
+def told_apart(providers: Sequence[Provider]) -> tuple[Provider, ...]:
     """Labels are unique among providers of one name, also where ``openai-compatibility`` has the name of a section."""
     taken: set[tuple[str, str]] = set()
     told: list[Provider] = []

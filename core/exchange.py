@@ -322,7 +322,7 @@ class Exchange:
         head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
             target.base_path,
             lane.path,
-            target.head,
+            target.lines,
             forwarded_fields(self._request.fields, target.dialect),
             len(lane.body),
         )

@@ -119,7 +119,7 @@ class ModelListing:
         head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (
             target.base_path,
             _PATHS[target.dialect].encode("ascii"),
-            target.head,
+            target.lines,
             forwarded_fields({}, target.dialect),
         )
         return [WriteUpstream(attempt, head)]

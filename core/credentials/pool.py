@@ -381,6 +381,14 @@ class Pool:
             member, None, CredentialInput.RENEWAL_FAILED, until, "its token could not be renewed", now, told=True
         )
 
+    def replaced(self, identity: str, now: float) -> None:
+        """It has another secret, which came from outside: what was held against the one before is looked at again."""
+        member = self.members[identity]
+        member.renewed_at, member.is_proven = now, True
+        if member.is_refreshable:
+            member.refresh_state = "valid"
+        self._turn(member, CredentialInput.RENEWED, now)
+
     # --- the operator ---
 
     def switch(self, identity: str, *, on: bool, now: float) -> None:

@@ -17,6 +17,7 @@ import attrs
 
 from dragoman.core.answers import ModelCard
 from dragoman.core.config import MODEL_ROOT, ClientKey, Config, Credential, Provider
+from dragoman.core.credentials.tokens import Token, Tokens
 from dragoman.core.effects import Origin
 from dragoman.core.errors import UnknownModel
 from dragoman.core.routing.names import may_ask
@@ -40,12 +41,13 @@ class Target:
         upstream_model: The name to send.
         origin: Where to connect.
         base_path: The path part of the base URL, without a trailing slash.
-        head: The header lines that every request to it carries, credential included.
+        head: The header lines that every request to it carries, credential included unless it is a `token`.
         dialect: What it speaks.
         signer: Whose signatures of reasoning it can check: ``openai``, ``claude``, ``gemini``; empty: nobody's.
         is_official: It is the dialect's inventor, not one of those who speak it too.
         identity: Of the credential: the same over reloads and restarts while the credential is the same; tells nothing of it.
         model_root: What is between `base_path` and ``/models/...`` in Gemini's paths.
+        token: The credential, where it changes while exchanges run; None where it does not.
 
     """
 
@@ -60,6 +62,12 @@ class Target:
     is_official: bool = False
     identity: str = ""
     model_root: str = MODEL_ROOT
+    token: Token | None = attrs.field(default=None, repr=False, eq=False)
+
+    @property
+    def lines(self) -> bytes:
+        """`head`, with the token as it is now."""
+        return self.head if self.token is None else self.head + self.token.line
 
 
 _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -68,12 +76,13 @@ _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
     "claude": ("api.anthropic.com",),
     "gemini": ("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
 }
+_SIGNS_TOO: Final = frozenset({"chatgpt.com"})  # OpenAI's as well, but not its API in all things
 _SIGNERS: Final = {"openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini"}
 
 
-def _auth(dialect: str, is_official: bool, key: str) -> dict[str, str]:
+def _auth(provider: Provider, is_official: bool, key: str) -> dict[str, str]:
     """How a provider wants to be shown a key. Compatible servers in front of Claude take it as a bearer, as its SDKs can send it."""
-    match dialect:
+    match "" if provider.takes_bearer else provider.dialect:
         case "claude":
             return {"x-api-key": key} if is_official else {"authorization": f"Bearer {key}"}
         case "gemini":
@@ -141,10 +150,14 @@ class Catalog:
         config: The configuration.
         user_agent: What providers are told about us.
         dialects: What we can speak to providers.
+        tokens: Those that change while exchanges run.
 
     """
 
-    def __init__(self, config: Config, user_agent: str, dialects: Collection[str] = SPOKEN) -> None:
+    def __init__(
+        self, config: Config, user_agent: str, dialects: Collection[str] = SPOKEN, tokens: Tokens | None = None
+    ) -> None:
+        self._tokens = Tokens() if tokens is None else tokens
         self._config = config
         self._user_agent = user_agent
         self._dialects = dialects
@@ -202,8 +215,9 @@ class Catalog:
             "content-type": "application/json",
         }
         is_official = url.host in _OFFICIAL.get(provider.dialect, ())
-        if credential.api_key is not None:
-            fields |= _auth(provider.dialect, is_official, credential.api_key)
+        token = self._tokens[credential.identity] if credential.identity and credential.api_key is not None else None
+        if credential.api_key is not None and token is None:
+            fields |= _auth(provider, is_official, credential.api_key)
         fields |= {name.lower(): value for name, value in provider.headers}
         return Target(
             provider=provider.name,
@@ -213,10 +227,11 @@ class Catalog:
             base_path=url.path.rstrip("/").encode("ascii"),
             head="".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("latin-1"),
             dialect=provider.dialect,
-            signer=_SIGNERS[provider.dialect] if is_official else "",
+            signer=_SIGNERS[provider.dialect] if is_official or url.host in _SIGNS_TOO else "",
             is_official=is_official,
             identity=identity_of(provider, credential),
             model_root=provider.model_root,
+            token=token,
         )
 
     def _find_collisions(self) -> tuple[Collision, ...]:
@@ -353,8 +368,10 @@ def _first_of(provider: Provider) -> Credential:
 def identity_of(provider: Provider, credential: Credential) -> str:
     """A name for a credential that survives a new order in the file, and changes when the secret does.
 
-    A keyless one is known by its label. 16 hexadecimal digits of a SHA-256: a key of full entropy cannot be guessed from it.
+    One that says who it is is known by that, and a keyless one by its label. 16 hexadecimal digits of a SHA-256: a key of full entropy cannot be guessed from it.
     """
+    if credential.identity:
+        return credential.identity
     secret = credential.api_key if credential.api_key is not None else f"keyless:{credential.label}"
     text = "\0".join((provider.name, provider.base_url, secret, credential.proxy_url or ""))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

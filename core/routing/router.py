@@ -17,6 +17,7 @@ from dragoman.core.credentials.allowance import Allowances
 from dragoman.core.credentials.lane import Lane, Seat, blocked_until, reserved_until
 from dragoman.core.credentials.outcome import Outcome
 from dragoman.core.credentials.pool import MemberRule, Pool
+from dragoman.core.credentials.tokens import Tokens
 from dragoman.core.errors import ModelDenied
 from dragoman.core.routing.affinity import Affinities, session_of
 from dragoman.core.routing.catalog import SPOKEN, Catalog, Route, Target, identity_of
@@ -85,6 +86,7 @@ class Router:
     Attributes:
         catalog: What can be asked for.
         pool: Who can answer.
+        tokens: The secrets of credentials that are renewed.
 
     """
 
@@ -100,12 +102,14 @@ class Router:
     ) -> None:
         self._config = config
         self._draw = draw
-        self.catalog = Catalog(config, user_agent, dialects)
+        self.tokens: Tokens = previous.tokens if previous is not None else Tokens()
+        self.catalog = Catalog(config, user_agent, dialects, self.tokens)
         if previous is not None:
             self.catalog.remember(previous.catalog)
         self.pool: Pool = previous.pool if previous is not None else Pool()
         self.pool.times = config.cooldowns
         self.pool.configure(list(_rules(config)), now)
+        self._take_secrets(config, now)
         self._affinities: Affinities = previous._affinities if previous is not None else Affinities(0.0)
         self._affinities.ttl = config.routing.session_affinity_ttl
         self._allowances: Allowances = previous._allowances if previous is not None else Allowances()
@@ -123,6 +127,17 @@ class Router:
         self._most_lanes = len(self.catalog.models()) + _OPEN_LANES
         # What becomes of listed names where it is the same each time: by name and client key (kept by the configuration, so its id is its own).
         self._known: dict[tuple[str, int], tuple[Suffix | None, list[Leg]]] = {}
+
+    def _take_secrets(self, config: Config, now: float) -> None:
+        """Take the tokens that the configuration says; somebody who got another one from outside is looked at again."""
+        stay = set()
+        for provider in config.providers:
+            for credential in provider.credentials:
+                if credential.identity and credential.api_key is not None:
+                    stay.add(credential.identity)
+                    if self.tokens[credential.identity].offer(credential.api_key):
+                        self.pool.replaced(credential.identity, now)
+        self.tokens.keep(stay)
 
     # --- one request ---
 

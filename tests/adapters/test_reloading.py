@@ -14,7 +14,7 @@ import pytest
 from dragoman.adapters import reloading
 from dragoman.adapters.chore import Chore
 from dragoman.adapters.config_file import ConfigFileError
-from dragoman.adapters.reloading import ConfigWatch, News, on_hangup, settled_changes
+from dragoman.adapters.reloading import ConfigWatch, News, digest_of_folder, on_hangup, settled_changes
 from dragoman.core.config import Config, Limits
 from dragoman.core.effects import ConnectFailure, FailureKind
 
@@ -129,3 +129,41 @@ def test_a_chore() -> None:
     assert chore.abort(20.0) == []
     assert chore.next_deadline() == math.inf
     assert not chore.is_reading
+
+
+def test_the_folder_of_credential_files_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added, edited, removed; and another folder when the configuration names one."""
+    monkeypatch.setattr(reloading, "_QUIET", 0.001)
+    path, folder, other = tmp_path / "config.yaml", tmp_path / "auths", tmp_path / "other"
+    path.write_text("1")
+    for made in (folder, other):
+        made.mkdir()
+    watch = ConfigWatch(path, lambda: (Config(auth_dir=path.read_text()), ()), period=0.02, folder=folder)
+    path.write_text(str(folder))
+    watch.start()
+    taken(watch)
+    (folder / "a.json").write_text("1")
+    taken(watch)
+    (folder / "a.json").write_text("2")
+    taken(watch)
+    (folder / "a.json").unlink()
+    taken(watch)
+    path.write_text(str(other))
+    assert taken(watch).config == Config(auth_dir=str(other))
+    (other / "b.json").write_text("1")
+    taken(watch)
+    (folder / "c.json").write_text("of no interest now")
+    (other / ".hidden.json").write_text("of no interest")
+    (other / "b.cds").write_text("of no interest")
+    time.sleep(0.1)
+    watch.close()
+    assert watch.take() is None
+
+
+def test_what_a_folder_comes_to(tmp_path: Path) -> None:
+    assert digest_of_folder(tmp_path / "nowhere") == digest_of_folder(tmp_path / "nowhere either")
+    empty = digest_of_folder(tmp_path)
+    (tmp_path / "dangling.json").symlink_to("nowhere")
+    dangling = digest_of_folder(tmp_path)
+    (tmp_path / "nowhere").write_text("here")
+    assert len({empty, dangling, digest_of_folder(tmp_path)}) == 3

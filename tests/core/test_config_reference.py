@@ -23,6 +23,7 @@ EVERYTHING: Mapping[str, object] = {
     "openai-compatibility": [{"name": "n", "base-url": "http://h", "api-key-entries": [{"quotas": ITEM["quotas"]}], **ITEM}],
     "mitigations": [{"model": "m", "fallback": "n"}],
     "oauth-model-alias": {"codex": [{"name": "m", "alias": "n"}]},
+    "oauth-clients": {"codex": {"client-id": "c"}},
     "ampcode": {"model-mappings": [{"from": "m", "to": "n"}]},
 }  # fmt: skip
 

@@ -667,3 +667,66 @@ def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         assert [answer(made, name, client_key=key) for name in ("m", "n")] == ["p0/m", "p0/n"]
     assert len(made._known) == 1
+
+
+# --- secrets that change while their credential stays ---
+
+
+def kept(secret: str, **more: Any) -> Credential:
+    return Credential("file.json", secret, identity="1d", **more)
+
+
+def lines(plan: Plan, now: float = NOW) -> bytes:
+    step = plan.next(now)
+    assert isinstance(step, Choice), step
+    return step.target.lines
+
+
+def test_a_plan_under_way_shows_the_token_of_now() -> None:
+    """Whoever waited for a renewal goes on with what it brought."""
+    made = router(provider("a", "m", credentials=(kept("old", is_refreshable=True),)))
+    plan = made.begin("m", ANONYMOUS, NOW)
+    assert b"authorization: Bearer old\r\n" in lines(plan)
+    plan.report(REFUSED, NOW)
+    made.tokens["1d"].renew("new")
+    made.pool.end_renewal("1d", NOW + 1, renewed=True)
+    assert b"authorization: Bearer new\r\n" in lines(plan, NOW + 1)
+    assert b"old" not in repr(plan).encode()
+
+
+@pytest.mark.parametrize("is_refreshable", [False, True])
+def test_another_secret_from_outside_is_looked_at_again(is_refreshable: bool) -> None:
+    """A new login of a credential that was refused: the next request is the probe. Nothing new is no news."""
+    made = router(provider("a", "m", credentials=(kept("one"),)))
+    fail(made.begin("m", ANONYMOUS, NOW), REFUSED)
+    again = router(provider("a", "m", credentials=(kept("one"),)), previous=made)
+    assert isinstance(again.begin("m", ANONYMOUS, NOW).next(NOW), GiveUp)
+    more = {"is_refreshable": True} if is_refreshable else {}
+    after_login = router(provider("a", "m", credentials=(kept("two", **more),)), previous=again)
+    plan = after_login.begin("m", ANONYMOUS, NOW)
+    assert b"authorization: Bearer two\r\n" in lines(plan)
+    plan.report(GOOD, NOW)
+    assert after_login.pool.members["1d"].refresh_state == ("valid" if is_refreshable else "none")
+
+
+def test_a_file_read_before_its_renewal_was_written_brings_nothing_back() -> None:
+    made = router(provider("a", "m", credentials=(kept("one"),)))
+    made.tokens["1d"].renew("two")
+    again = router(provider("a", "m", credentials=(kept("one"),)), previous=made)
+    assert b"Bearer two" in lines(again.begin("m", ANONYMOUS, NOW))
+    gone = router(provider("b", "m"), previous=again)
+    assert gone.tokens["1d"].line == b""
+
+
+def test_a_keyless_one_has_no_token() -> None:
+    made = router(provider("a", "m", credentials=(Credential("k", None, identity="1d"),)))
+    assert b"authorization" not in lines(made.begin("m", ANONYMOUS, NOW))
+
+
+def test_tokens_are_bearers_in_every_dialect() -> None:
+    for dialect in ("claude", "gemini", "openai_responses"):
+        made = Router(
+            Config(providers=(Provider("a", "x", dialect, "https://api.anthropic.com", credentials=(Credential("a", "k"),), models=(Model("m", "m"),), takes_bearer=True),)),
+            "d", draw=lambda: 0.0, now=NOW,
+        )  # fmt: skip
+        assert b"authorization: Bearer k\r\n" in lines(made.begin("m", ANONYMOUS, NOW))
