@@ -182,7 +182,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
     services.append(
         Service(
             listeners,
-            lambda peer: ClientConnection(gateway, clock.now()),
+            lambda peer: ClientConnection(gateway, clock.now(), peer),
             server_context(config.tls.cert, config.tls.key) if config.tls is not None else None,
             config.limits.client_connections,
         )

@@ -7,7 +7,7 @@ it by its deadline alone.
 import math
 from collections.abc import Callable
 
-from dragoman.core.effects import ConnectFailure, Effect
+from dragoman.core.effects import ConnectFailure, Effect, LocalAnswer
 
 
 class Chore:
@@ -46,6 +46,10 @@ class Chore:
     def abort(self, now: float) -> list[Effect]:
         """Stop."""
         return self.drain(now)
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """Nothing is served."""
+        return []
 
     def client_sent(self, data: bytes, now: float) -> list[Effect]:
         """There is no client."""

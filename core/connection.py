@@ -3,7 +3,7 @@
 import math
 
 from dragoman.core.downstream import Downstream, Request
-from dragoman.core.effects import CloseClient, ConnectFailure, Effect, WriteClient
+from dragoman.core.effects import CloseClient, ConnectFailure, Effect, LocalAnswer, WriteClient
 from dragoman.core.errors import ClientError, TooSlow
 from dragoman.core.exchange import Exchange
 from dragoman.core.gateway import Gateway
@@ -15,14 +15,16 @@ class ClientConnection:
     Args:
         gateway: The gateway it belongs to.
         now: Epoch seconds.
+        peer: The address of whoever is connected, or ``unix``.
 
     Attributes:
         is_closed: It has asked for CloseClient; nothing more is to be told to it.
 
     """
 
-    def __init__(self, gateway: Gateway, now: float) -> None:
+    def __init__(self, gateway: Gateway, now: float, peer: str = "") -> None:
         self._gateway = gateway
+        self._peer = peer
         self._times = gateway.config.timeouts
         self._down = Downstream(gateway.heads, gateway.config.limits.body)
         self._exchange: Exchange | None = None
@@ -78,6 +80,14 @@ class ClientConnection:
         effects: list[Effect] = []
         if self._exchange is not None:
             self._exchange.upstream_sent(attempt, data, now, effects)
+            self._after(now, effects)
+        return effects
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """Somebody outside the core has answered a request; None: failed to."""
+        effects: list[Effect] = []
+        if self._exchange is not None:
+            self._exchange.served(attempt, answer, now, effects)
             self._after(now, effects)
         return effects
 
@@ -137,7 +147,9 @@ class ClientConnection:
                 self._await_more(now, effects)
                 return
             self._read_phase = ""
-            exchange = self._exchange = Exchange(self._gateway, self._down, self._next_attempt, request, now)
+            exchange = self._exchange = Exchange(
+                self._gateway, self._down, self._next_attempt, request, now, self._peer
+            )
             exchange.start(now, effects)
             if exchange.is_done:
                 self._exchange = None

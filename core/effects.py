@@ -7,6 +7,7 @@ happened, each time with ``now``, and performs the effects that come back, in or
     connection.upstream_opened(attempt, now, reused)      the connection of OpenUpstream stands
     connection.upstream_failed(attempt, failure, now)     it could not be opened
     connection.upstream_sent(attempt, data, now)          bytes from the provider; b"" = it closed or reset
+    connection.served(attempt, answer, now)               what Serve asked for; None = whoever was to answer failed
     connection.handle_timer(now)                          next_deadline() has come
     connection.drain(now)                                 finish the exchange in hand, then close
     connection.abort(now)                                 end now, with a proper error in the client's dialect
@@ -14,10 +15,11 @@ happened, each time with ``now``, and performs the effects that come back, in or
     connection.next_deadline() -> float                   when to call handle_timer next; math.inf = never
     connection.is_reading -> bool                         False: leave the client's bytes in the socket for now
 
-Attempts are numbered within a connection. Every input about an upstream brings its attempt back; the core drops what is late, so
+Attempts are numbered within a connection. Every input about an upstream, or about what is served, brings its attempt back; the core drops what is late, so
 a transport needs no rite of cancellation: after CloseUpstream or ReleaseUpstream it may forget the number at once.
 """
 
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import attrs
@@ -132,4 +134,59 @@ class CloseClient:
     """
 
 
-Effect = OpenUpstream | WriteUpstream | ReleaseUpstream | CloseUpstream | WriteClient | CloseClient
+@attrs.frozen
+class LocalRequest:
+    """A request that is answered here, but not by the core: it takes the disk, or a library.
+
+    Attributes:
+        method: ``GET`` (also for HEAD), ``POST`` ...
+        path: Decoded, without the query.
+        query: As sent, without ``?``.
+        fields: Headers by lower-case name.
+        body: Decoded from its Content-Encoding.
+        peer: The address of whoever is connected, or ``unix``.
+
+    """
+
+    method: str
+    path: str
+    query: str
+    fields: Mapping[bytes, bytes] = attrs.field(repr=False)  # a key is in them
+    body: bytes = attrs.field(repr=False)
+    peer: str = ""
+
+
+@attrs.frozen
+class LocalAnswer:
+    """The answer to a `LocalRequest`.
+
+    Attributes:
+        status: HTTP status.
+        body: Empty for an error.
+        fields: Headers but those that frame the message; safe to send.
+        error: For an error: what is wrong, for people, without secrets; told in the dialect of the path.
+        code: For an error: for programs.
+
+    """
+
+    status: int
+    body: bytes = attrs.field(default=b"", repr=False)
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    error: str = ""
+    code: str | None = None
+
+
+#: On the way to an answer: the answer, or what is to be done next. What the loop's thread gives is done in a worker thread, what
+#: that gives is done on the loop's thread again, and so on in turns: state of the gateway is touched by the loop's thread only.
+Step = LocalAnswer | Callable[[], "Step"]
+
+
+@attrs.frozen
+class Serve:
+    """Have `request` answered outside the core; then call `served`. Whoever leaves meanwhile is not told of it."""
+
+    attempt: int
+    request: LocalRequest
+
+
+Effect = OpenUpstream | WriteUpstream | ReleaseUpstream | CloseUpstream | WriteClient | CloseClient | Serve

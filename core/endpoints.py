@@ -25,6 +25,7 @@ class Operation(Enum):
     COMPLETIONS = "legacy completions"
     EMBEDDINGS = "embeddings"
     BATCH_EMBEDDINGS = "batches of embeddings"
+    OUTSIDE = "what is answered outside the core"
 
 
 LOCAL: Final = frozenset({Operation.HOME, Operation.HEALTH, Operation.MODELS, Operation.MODEL})
@@ -52,6 +53,10 @@ class Endpoint:
 
 _HEALTH: Final = Endpoint("openai_chat", Operation.HEALTH, needs_key=False)
 _MODELS: Final = Endpoint("openai_chat", Operation.MODELS)
+# Who may ask, and by which method, is known to those who answer.
+_OUTSIDE: Final = Endpoint("openai_chat", Operation.OUTSIDE, needs_key=False)
+_OUTSIDE_PATHS: Final = frozenset({"/metrics", "/openapi.json"})
+_OUTSIDE_PREFIX: Final = "/v0/management/"
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
     "/": {"GET": Endpoint("openai_chat", Operation.HOME, needs_key=False)},  # Claude Code probes it with HEAD
@@ -89,7 +94,9 @@ def find_endpoint(method: str, path: str) -> Endpoint:
         WrongMethod: Something is there, for other methods.
 
     """
-    decoded = _decoded(path)
+    decoded = decode_path(path)
+    if decoded.startswith(_OUTSIDE_PREFIX) or decoded in _OUTSIDE_PATHS:
+        return _OUTSIDE
     methods = ENDPOINTS.get(decoded)
     if methods is None:
         methods = _methods_of_model(decoded)
@@ -125,7 +132,7 @@ def dialect_of_path(path: str) -> str:
     >>> dialect_of_path("/v1/messages/nothing"), dialect_of_path("/v1beta/models/x:y"), dialect_of_path("/nowhere")
     ('claude', 'gemini', 'openai_chat')
     """
-    path = _decoded(path)
+    path = decode_path(path)
     if path.startswith("/v1/messages"):
         return "claude"
     if path.startswith(("/v1beta/", "/v1alpha/")) or (path.startswith("/v1/models/") and ":" in path):
@@ -133,6 +140,6 @@ def dialect_of_path(path: str) -> str:
     return "openai_responses" if path.startswith("/v1/responses") else "openai_chat"
 
 
-def _decoded(path: str) -> str:
+def decode_path(path: str) -> str:
     """Undo percent-encoding, once: some clients write the slash of ``org/model`` or the colon of ``model:generateContent`` that way."""
     return percent_decode(path).decode("utf-8", "replace") if "%" in path else path

@@ -24,11 +24,14 @@ from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
     Effect,
+    LocalAnswer,
+    LocalRequest,
     OpenUpstream,
     ReleaseUpstream,
+    Serve,
     WriteUpstream,
 )
-from dragoman.core.endpoints import LOCAL, Endpoint, Operation, dialect_of_path, find_endpoint
+from dragoman.core.endpoints import LOCAL, Endpoint, Operation, decode_path, dialect_of_path, find_endpoint
 from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamError, WrongMethod
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
@@ -59,6 +62,7 @@ class State(Enum):
     AWAITING = auto()  #: the request is sent; nothing usable came back yet
     COLLECTING = auto()  #: an answer is arriving that will be sent when it is whole
     STREAMING = auto()  #: an answer is on its way to the client
+    SERVING = auto()  #: somebody outside the core is answering
     PAUSING = auto()  #: until somebody may be asked again
     DONE = auto()  #: one answer was given (or nobody is left to give it to)
 
@@ -68,6 +72,7 @@ class Input(Enum):
 
     __hash__ = object.__hash__
 
+    HANDED_OVER = auto()  #: it is for somebody outside the core
     ATTEMPTED = auto()  #: an attempt is made
     OPENED = auto()  #: its connection stands
     COLLECTED = auto()  #: its answer began, to be sent when whole
@@ -82,6 +87,7 @@ class Input(Enum):
 TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType({
     (State.READY, Input.ATTEMPTED): State.OPENING,
     (State.READY, Input.PAUSED): State.PAUSING,
+    (State.READY, Input.HANDED_OVER): State.SERVING,
     (State.READY, Input.ANSWERED): State.DONE,  # a local answer, or an error when nobody is left to try
     (State.PAUSING, Input.RESUMED): State.READY,
     (State.OPENING, Input.OPENED): State.AWAITING,
@@ -94,7 +100,9 @@ TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType({
     (State.COLLECTING, Input.FAILED): State.READY,  # cut, or a status that another attempt may better
     (State.COLLECTING, Input.ANSWERED): State.DONE,
     (State.STREAMING, Input.ANSWERED): State.DONE,
+    (State.SERVING, Input.ANSWERED): State.DONE,
     (State.READY, Input.ABANDONED): State.DONE,
+    (State.SERVING, Input.ABANDONED): State.DONE,
     (State.PAUSING, Input.ABANDONED): State.DONE,
     (State.OPENING, Input.ABANDONED): State.DONE,
     (State.AWAITING, Input.ABANDONED): State.DONE,
@@ -115,6 +123,7 @@ class Exchange:
         next_attempt: Numbers attempts within the connection.
         request: What the client asks.
         now: Epoch seconds.
+        peer: The client's address, or ``unix``.
 
     Attributes:
         state: Where it is.
@@ -123,13 +132,20 @@ class Exchange:
     """
 
     def __init__(
-        self, gateway: Gateway, downstream: Downstream, next_attempt: Callable[[], int], request: Request, now: float
+        self,
+        gateway: Gateway,
+        downstream: Downstream,
+        next_attempt: Callable[[], int],
+        request: Request,
+        now: float,
+        peer: str = "",
     ) -> None:
         self._gateway = gateway
         self._config = gateway.config  # a reload is for those that come after
         self._heads = gateway.heads
         self._next_attempt = next_attempt
         self._request = request
+        self._peer = peer
         self._times = self._config.timeouts
         self._started_at = now
         self._ends_by = now + self._times.exchange
@@ -145,6 +161,7 @@ class Exchange:
         self._target: Target | None = None
         self._why = ""
         self._attempt = 0
+        self._serving = 0  # the number under which somebody outside answers
         self._attempt_at = now
         self._is_reused = False
         self._up = Upstream(self._heads)
@@ -188,6 +205,9 @@ class Exchange:
                 self._client_key = self._gateway.keys.check(request.fields, request.query)
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
+                return
+            if endpoint.operation is Operation.OUTSIDE:
+                self._hand_over(effects)
                 return
             self._ask = self._read_ask(endpoint, now)
         except ClientError as error:
@@ -251,6 +271,35 @@ class Exchange:
             case _:
                 body = model_card(dialect, gateway.router.catalog.model(endpoint.model, self._client_key))
         self._out.whole(200, [(b"content-type", b"application/json")], body, now, effects)
+        self._end(now)
+
+    # --- what is answered outside ---
+
+    def _hand_over(self, effects: list[Effect]) -> None:
+        request = self._request
+        self._receive(Input.HANDED_OVER)
+        self._serving = self._next_attempt()
+        local = LocalRequest(
+            "GET" if request.method == "HEAD" else request.method,
+            decode_path(request.path),
+            request.query,
+            request.fields,
+            request.body,
+            self._peer,
+        )
+        effects.append(Serve(self._serving, local))
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float, effects: list[Effect]) -> None:
+        """Somebody outside has answered; None: failed to."""
+        if attempt != self._serving or self.state is not State.SERVING:
+            return
+        if answer is None:
+            self._out.fail(500, "The gateway failed; its log says how.", "gateway", now, effects, code="internal_error")
+        elif answer.error:
+            fault = "client" if answer.status < 500 else "gateway"
+            self._out.fail(answer.status, answer.error, fault, now, effects, code=answer.code, fields=answer.fields)
+        else:
+            self._out.whole(answer.status, [*answer.fields], answer.body, now, effects)
         self._end(now)
 
     # --- attempts ---
@@ -594,6 +643,11 @@ class Exchange:
         if self.state is State.DONE or now < self.deadline:
             return
         over = now >= self._ends_by
+        if self.state is State.SERVING:
+            message = f"The gateway had no answer after {self._times.exchange:g} seconds."
+            self._out.fail(504, message, "gateway", now, effects, code="timeout")
+            self._end(now)
+            return
         if self.state is State.PAUSING:
             self._receive(Input.RESUMED)
             if over:

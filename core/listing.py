@@ -10,7 +10,15 @@ from typing import Final
 
 import msgspec
 
-from dragoman.core.effects import CloseUpstream, ConnectFailure, Effect, OpenUpstream, ReleaseUpstream, WriteUpstream
+from dragoman.core.effects import (
+    CloseUpstream,
+    ConnectFailure,
+    Effect,
+    LocalAnswer,
+    OpenUpstream,
+    ReleaseUpstream,
+    WriteUpstream,
+)
 from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
 from dragoman.core.passthrough import forwarded_fields
@@ -167,6 +175,10 @@ class ModelListing:
     def _ask_again(self, target: Target, at: float) -> None:
         if target in self._known:
             self._due[target] = at
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """Nothing is served."""
+        return []
 
     def client_sent(self, data: bytes, now: float) -> list[Effect]:
         """There is no client."""

@@ -6,6 +6,7 @@ the link. Who reads one side asks first whether the other is backed up, and wait
 What a connection raises is a bug of ours and ends that connection alone: it goes to `on_error`, and the client's socket is closed.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -15,12 +16,15 @@ from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
     Effect,
+    LocalAnswer,
     OpenUpstream,
     Origin,
     ReleaseUpstream,
+    Serve,
     WriteClient,
     WriteUpstream,
 )
+from dragoman.transports.serving import Serving
 from dragoman.transports.timers import Timers
 
 # A client that got its last answer has this long to read it and close before we do, seconds (RFC 9112, section 9.6). While
@@ -55,6 +59,10 @@ class Connection(Protocol):
 
     def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:
         """Bytes from the provider; nothing: it closed."""
+        ...
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """A request was answered elsewhere; None: that failed."""
         ...
 
     def handle_timer(self, now: float) -> list[Effect]:
@@ -203,6 +211,7 @@ class Driver:
         connection: The core's side.
         client: The client's socket.
         upstreams: Opens upstream connections.
+        serving: Has answered what the core has answered elsewhere.
         timers: The server's deadlines.
         now: The clock.
         on_error: Receives what the connection raises.
@@ -218,12 +227,14 @@ class Driver:
         connection: Connection,
         client: ClientLink,
         upstreams: Upstreams,
+        serving: Serving,
         timers: Timers,
         now: Callable[[], float],
         on_error: Callable[[Exception], None],
     ) -> None:
         self._connection = connection
         self._upstreams = upstreams
+        self._serving = serving
         self._timers = timers
         self._now = now
         self._on_error = on_error
@@ -284,6 +295,10 @@ class Driver:
             if not data:
                 self._handles.pop(attempt).close()
             self._feed(self._connection.upstream_sent, attempt, data)
+
+    def _served(self, attempt: int, answer: LocalAnswer | Exception) -> None:
+        """A request was answered elsewhere; the core drops what it does not wait for any more."""
+        self._feed(self._connection.served, attempt, self._checked(answer))
 
     def client_caught_up(self) -> None:
         """The client is not backed up any more."""
@@ -407,6 +422,8 @@ class Driver:
                         self._handles[attempt].write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
                 case OpenUpstream():
                     effects += self._open(effect)
+                case Serve():
+                    effects += self._serve(effect)
                 case ReleaseUpstream():
                     if effect.attempt in self._handles:
                         self._handles.pop(effect.attempt).release()
@@ -416,6 +433,19 @@ class Driver:
                 case CloseClient():
                     if not self._is_closing:
                         self._begin_closing()
+
+    def _serve(self, effect: Serve) -> list[Effect]:
+        answer = self._serving.begin(effect.request, functools.partial(self._served, effect.attempt))
+        if answer is None:
+            return []
+        return self._connection.served(effect.attempt, self._checked(answer), self._now())
+
+    def _checked(self, answer: LocalAnswer | Exception) -> LocalAnswer | None:
+        """An answer; if there is none, it was told why to who wants to know, and this connection lives on."""
+        if isinstance(answer, LocalAnswer):
+            return answer
+        self._on_error(answer)
+        return None
 
     def _open(self, effect: OpenUpstream) -> list[Effect]:
         opened = self._upstreams.open(self, effect.attempt, effect.origin, effect.fresh)

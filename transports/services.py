@@ -8,7 +8,9 @@ from typing import Final
 
 import attrs
 
+from dragoman.core.effects import LocalRequest, Step
 from dragoman.transports.driver import Connection
+from dragoman.transports.serving import serve_nothing
 
 LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach the clients
 HANDSHAKE: Final = 10.0  # seconds a client may take to bring up TLS
@@ -46,6 +48,7 @@ class Settings:
         upstream_idle: Idle to one origin, at most.
         upstream_idle_seconds: How long an idle one is kept.
         drain_seconds: How long running exchanges may take to end when the server stops.
+        serve: Answers what the core has answered elsewhere: see `dragoman.core.effects.Step`.
         jobs: Connections without a client, for what the core does on behalf of nobody.
         on_ready: Called once, when everything listens.
         on_error: Receives what nobody expected of one connection; that connection is closed, the others live on.
@@ -57,6 +60,7 @@ class Settings:
     upstream_idle: int = 128
     upstream_idle_seconds: float = 55.0
     drain_seconds: float = 30.0
+    serve: Callable[[LocalRequest], Step] = serve_nothing
     jobs: Sequence[Connection] = ()
     on_ready: Callable[[], None] = lambda: None
     on_error: Callable[[Exception], None] = lambda error: None

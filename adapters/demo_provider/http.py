@@ -16,7 +16,7 @@ import h11
 from dragoman.adapters.demo_provider import routes
 from dragoman.adapters.demo_provider.reading import Request
 from dragoman.adapters.demo_provider.reply import Ending, Reply
-from dragoman.core.effects import CloseClient, ConnectFailure, Effect, WriteClient
+from dragoman.core.effects import CloseClient, ConnectFailure, Effect, LocalAnswer, WriteClient
 
 MAX_HEAD: Final = 64 * 1024
 MAX_BODY: Final = 64 * 1024 * 1024
@@ -88,6 +88,10 @@ class DemoConnection:
             self._held += len(data)
         self._http.receive_data(data)
         return self._go_on(now)
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """Nothing is served elsewhere."""
+        return []
 
     def handle_timer(self, now: float) -> list[Effect]:
         """Write what is due."""

@@ -14,8 +14,10 @@ from dragoman.core.effects import (
     ConnectFailure,
     Effect,
     FailureKind,
+    LocalAnswer,
     OpenUpstream,
     ReleaseUpstream,
+    Serve,
     WriteClient,
     WriteUpstream,
 )
@@ -49,13 +51,14 @@ class Conversation:
         to_client: All bytes written to the client.
         to_upstream: All bytes written to each attempt.
         opened: Attempts that asked for a connection, in order.
+        handed_over: Requests that somebody outside is to answer, in order.
         closed: Attempts that were closed; `released` those that were kept.
         is_over: CloseClient came.
         journals: Records, in order.
 
     """
 
-    def __init__(self, config_: Config | None = None, *, now: float = 1000.0) -> None:
+    def __init__(self, config_: Config | None = None, *, now: float = 1000.0, peer: str = "memory") -> None:
         self.journals: list[Journal] = []
         ids = itertools.count(1)
         self.gateway = Gateway(
@@ -68,10 +71,11 @@ class Conversation:
             record=self.journals.append,
         )
         self.now = now
-        self.core = ClientConnection(self.gateway, now)
+        self.core = ClientConnection(self.gateway, now, peer)
         self.to_client = b""
         self.to_upstream: dict[int, bytes] = {}
         self.opened: list[OpenUpstream] = []
+        self.handed_over: list[Serve] = []
         self.closed: list[int] = []
         self.released: list[int] = []
         self.is_over = False
@@ -87,6 +91,8 @@ class Conversation:
                     self.to_upstream[attempt] = self.to_upstream.get(attempt, b"") + data
                 case OpenUpstream():
                     self.opened.append(effect)
+                case Serve():
+                    self.handed_over.append(effect)
                 case CloseUpstream(attempt):
                     self.closed.append(attempt)
                 case ReleaseUpstream(attempt):
@@ -117,6 +123,11 @@ class Conversation:
     def refuse(self, kind: FailureKind = FailureKind.REFUSED, detail: str = "nobody listens") -> "Conversation":
         """The upstream connection cannot be opened."""
         self.perform(self.core.upstream_failed(self.attempt, ConnectFailure(kind, detail), self.now))
+        return self
+
+    def serve(self, answer: LocalAnswer | None, attempt: int | None = None) -> "Conversation":
+        """Somebody outside the core has answered."""
+        self.perform(self.core.served(attempt or self.handed_over[-1].attempt, answer, self.now))
         return self
 
     def wait(self) -> float:

@@ -91,3 +91,17 @@ def test_errors_do_not_grow_with_what_was_asked() -> None:
 )
 def test_errors_are_read_in_the_dialect_of_the_path(path: str, dialect: str) -> None:
     assert dialect_of_path(path) == dialect
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/v0/management/config", "/v0/management/%61/b"])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+def test_some_paths_are_answered_outside_the_core(path: str, method: str) -> None:
+    """Whatever the method: who answers knows."""
+    assert find_endpoint(method, path) == Endpoint("openai_chat", Operation.OUTSIDE, needs_key=False)
+    assert dialect_of_path(path) == "openai_chat"
+
+
+@pytest.mark.parametrize("path", ["/v0/management", "/v0/managementx", "/metrics/", "/v0"])
+def test_what_is_beside_them_is_not(path: str) -> None:
+    with pytest.raises(UnknownPath):
+        find_endpoint("GET", path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey, Config, Timeouts
-from dragoman.core.effects import ConnectFailure, Effect, FailureKind
+from dragoman.core.effects import ConnectFailure, Effect, FailureKind, LocalAnswer
 from dragoman.core.errors import MisuseError
 from dragoman.core.exchange import TRANSITIONS, Exchange, Input, State
 from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
@@ -627,3 +627,89 @@ def test_the_story_of_the_attempts_is_told_when_asked_for() -> None:
     talk.client(post(ASK, headers=(("x-dragoman-attempts", "1"),))).open().upstream(reply({}, status=500))
     talk.open().upstream(reply(ANSWER))
     assert talk.answer()[1]["x-dragoman-attempts"] == "acme/acme-0 500, acme/acme-1 200"
+
+
+# --- what is answered outside ---
+
+ALERTS = "/v0/management/a%20b?x=%41"
+
+
+def test_what_is_answered_outside_is_handed_over() -> None:
+    """Decoded once, without a client key being asked for, HEAD as GET."""
+    talk = Conversation(peer="192.0.2.7").client(get(ALERTS, key=None, method="HEAD"))
+    (serve,) = talk.handed_over
+    assert (serve.request.method, serve.request.path, serve.request.query) == ("GET", "/v0/management/a b", "x=%41")
+    assert serve.request.peer == "192.0.2.7"
+    assert serve.request.fields[b"host"] == b"gateway"
+    talk.serve(LocalAnswer(200, b"{}", ((b"content-type", b"application/json"),)))
+    status, headers, body = talk.answers("HEAD")[0]
+    assert (status, headers["content-length"], body) == (200, "2", b"")
+    assert [(j.status, j.fault, j.path) for j in talk.journals] == [(200, "", "/v0/management/a%20b")]
+
+
+def test_a_body_is_handed_over() -> None:
+    talk = Conversation().client(post(b"debug: true", path="/v0/management/config.yaml"))
+    assert talk.handed_over[0].request.body == b"debug: true"
+    assert "debug" not in repr(talk.handed_over[0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "fault", "message"),
+    [
+        (LocalAnswer(404, error="No such file.", code="not_found"), 404, "client", "No such file."),
+        (LocalAnswer(503, error="The disk is full."), 503, "gateway", "The disk is full."),
+        (None, 500, "gateway", "The gateway failed; its log says how."),
+    ],
+)
+def test_errors_from_outside_are_told_in_the_dialect(
+    answer: LocalAnswer | None, status: int, fault: str, message: str
+) -> None:
+    """And the connection lives on."""
+    talk = Conversation().client(get(ALERTS)).serve(answer)
+    talk.client(get("/health"))
+    (first, second) = talk.answers("GET", "GET")
+    assert (first[0], first[1]["x-dragoman-fault"], json.loads(first[2])["error"]["message"]) == (
+        status,
+        fault,
+        message,
+    )
+    assert second[0] == 200
+    assert talk.journals[0].fault == fault
+
+
+def test_late_news_from_outside_is_dropped() -> None:
+    """Of another request on this connection, or of one that is over."""
+    talk = Conversation().client(get(ALERTS)).serve(LocalAnswer(200, b"1"))
+    talk.serve(LocalAnswer(200, b"again"))
+    talk.client(get(ALERTS)).serve(LocalAnswer(200, b"late"), attempt=1).serve(LocalAnswer(200, b"2"))
+    assert [body for _, _, body in talk.answers("GET", "GET")] == [b"1", b"2"]
+    assert talk.core.served(2, LocalAnswer(200, b"3"), talk.now) == []
+
+
+def test_nobody_outside_answers() -> None:
+    talk = Conversation(config(timeouts=TIMES)).client(get(ALERTS))
+    assert talk.wait() == TIMES.exchange
+    status, headers, _ = talk.answers("GET")[0]
+    assert (status, headers["x-dragoman-fault"]) == (504, "gateway")
+    assert talk.serve(LocalAnswer(200, b"late")).journals[0].status == 504
+    assert not talk.is_over
+
+
+def test_a_client_that_leaves_does_not_wait_for_outside() -> None:
+    talk = Conversation().client(get(ALERTS)).client(b"")
+    assert talk.is_over
+    assert talk.serve(LocalAnswer(200, b"late")).to_client == b""
+    assert [j.status for j in talk.journals] == [499]
+
+
+def test_draining_waits_for_outside_and_aborting_does_not() -> None:
+    talk = Conversation().client(get(ALERTS))
+    talk.perform(talk.core.drain(talk.now))
+    before = talk.is_over
+    talk.serve(LocalAnswer(200, b"{}"))
+    assert (before, talk.is_over) == (False, True)
+    assert talk.answers("GET")[0][1]["connection"] == "close"
+    talk = Conversation().client(get(ALERTS))
+    talk.perform(talk.core.abort(talk.now))
+    assert talk.is_over
+    assert talk.answers("GET")[0][0] == 503

@@ -90,6 +90,7 @@ def test_it_stops() -> None:
     assert listing.abort(0.0) == [CloseUpstream(1)]
     assert listing.next_deadline() == math.inf
     assert listing.client_sent(b"", 0.0) == []
+    assert listing.served(1, None, 0.0) == []
 
 
 def test_nobody_is_asked_where_everything_is_said() -> None:

@@ -1,7 +1,7 @@
 """A small core to drive transports with: a proxy for lines.
 
 A request is a line. It goes to the upstream as it comes; what comes back goes to the client as it comes, and an answer is over when
-it ends in the line ``end``. Without an upstream, `LineProxy` answers itself: with the line, and ``end``.
+it ends in the line ``end``. A line that begins with ``serve`` is answered elsewhere. Without an upstream, `LineProxy` answers itself: with the line, and ``end``.
 """
 
 import math
@@ -12,9 +12,12 @@ from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
     Effect,
+    LocalAnswer,
+    LocalRequest,
     OpenUpstream,
     Origin,
     ReleaseUpstream,
+    Serve,
     WriteClient,
     WriteUpstream,
 )
@@ -64,6 +67,7 @@ class LineProxy:
         self._has_answer = False
         self._tail = b""
         self._closed = False
+        self._is_serving = False
 
     @property
     def is_reading(self) -> bool:
@@ -85,6 +89,10 @@ class LineProxy:
             return [WriteUpstream(self._attempt, data)] if self._is_open else []
         if data == b"bug\n":
             raise RuntimeError("a bug")
+        if data.startswith(b"serve"):
+            self._attempt += 1
+            self._is_serving = True
+            return [Serve(self._attempt, LocalRequest("GET", data.decode().strip(), "", {}, b""))]
         if self._origin is None:
             # In two effects, which are to be one write.
             effects: list[Effect] = [WriteClient(data)]
@@ -129,6 +137,15 @@ class LineProxy:
                 effects += self._close()
         return effects
 
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """Say it."""
+        self._notes.add(f"served {attempt}")
+        text = b"failed" if answer is None else answer.body
+        self._is_serving = False
+        if self._closed:
+            return []
+        return [WriteClient(text + b"\n"), WriteClient(END), *(self._close() if self._is_draining else [])]
+
     def handle_timer(self, now: float) -> list[Effect]:
         """Give up."""
         assert now >= self._deadline
@@ -139,7 +156,7 @@ class LineProxy:
         """Finish what is in hand."""
         self._notes.add("drain")
         self._is_draining = True
-        return self._close() if self._line is None else []
+        return self._close() if self._line is None and not self._is_serving else []
 
     def abort(self, now: float) -> list[Effect]:
         """End."""

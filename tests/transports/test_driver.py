@@ -11,13 +11,18 @@ from dragoman.core.effects import (
     ConnectFailure,
     Effect,
     FailureKind,
+    LocalAnswer,
+    LocalRequest,
     OpenUpstream,
     Origin,
     ReleaseUpstream,
+    Serve,
+    Step,
     WriteClient,
     WriteUpstream,
 )
 from dragoman.transports.driver import Driver, UpstreamHandle
+from dragoman.transports.serving import Serving
 from dragoman.transports.timers import Timers
 
 ORIGIN = Origin("http", "a.example", 80)
@@ -34,7 +39,18 @@ class World:
         self.client = Link(self, "client")
         self.upstreams = Upstreams(self)
         self.timers = Timers(lambda at: None)
-        self.driver = Driver(self.core, self.client, self.upstreams, self.timers, lambda: self.now, self.errors.append)
+        self.answers: list[Step | Exception] = []
+        self.threads: list[Callable[[], None]] = []  # to be run when the test says so
+        self.serving = Serving(self._serve, lambda work, done: self.threads.append(lambda: done(work())))
+        self.driver = Driver(
+            self.core, self.client, self.upstreams, self.serving, self.timers, lambda: self.now, self.errors.append
+        )
+
+    def _serve(self, request: LocalRequest) -> Step:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def pass_time(self, seconds: float) -> None:
         """Wake the driver as a loop would, each time it is due."""
@@ -79,6 +95,10 @@ class Core:
     def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:
         """Bytes from the provider."""
         return self._say(f"upstream {attempt} sent {data.decode()!r}")
+
+    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
+        """It was answered elsewhere."""
+        return self._say(f"served {attempt} {None if answer is None else answer.body.decode()}")
 
     def handle_timer(self, now: float) -> list[Effect]:
         """It is due."""
@@ -403,3 +423,84 @@ def test_bug_closes_the_client(world: World, do: Callable[[World], None]) -> Non
     assert [type(error) for error in world.errors] == [ZeroDivisionError]
     assert world.client.is_closed
     assert world.driver.next_deadline() == math.inf
+
+
+# What is answered elsewhere
+
+
+def serving(attempt: int = 1) -> Serve:
+    """A request to be answered elsewhere."""
+    return Serve(attempt, LocalRequest("GET", "/here", "", {}, b"", "memory"))
+
+
+def test_an_answer_at_once_is_told_after_what_was_asked_before() -> None:
+    world = World()
+    world.answers = [LocalAnswer(200, b"one"), LocalAnswer(200, b"two")]
+    world.core.says = [[serving(), WriteClient(b"a")], [WriteClient(b"b"), serving(2)], [WriteClient(b"c")]]
+    world.driver.client_sent(b"x")
+    assert world.took() == ["client sent 'x'", "served 1 one", "client < ab", "served 2 two", "client < c"]
+
+
+def test_many_answers_at_once_do_not_go_deep() -> None:
+    """A client may send thousands of requests in one piece."""
+    world = World()
+    world.answers = [LocalAnswer(200)] * 5000
+    world.core.says = [[serving(n)] for n in range(5000)]
+    world.driver.client_sent(b"x")
+    assert len(world.took()) == 5001
+    assert world.errors == []
+
+
+def test_steps_are_made_in_turns() -> None:
+    world = World()
+    turns: list[str] = []
+
+    def last() -> Step:
+        turns.append("loop")
+        return lambda: LocalAnswer(200, b"done")
+
+    def first() -> Step:
+        turns.append("thread")
+        return last
+
+    world.answers = [first]
+    world.core.says = [[serving()], [WriteClient(b"a")]]
+    world.driver.client_sent(b"x")
+    assert (world.took(), turns) == (["client sent 'x'"], [])
+    world.threads.pop()()
+    assert (world.took(), turns) == ([], ["thread", "loop"])
+    world.threads.pop()()
+    assert world.took() == ["served 1 done", "client < a"]
+
+
+def _thread_that_fails() -> Step:
+    raise KeyError("secret")
+
+
+@pytest.mark.parametrize("answer", [KeyError("secret"), _thread_that_fails, lambda: _thread_that_fails])
+def test_who_fails_to_answer_is_reported_and_the_connection_lives(answer: Step | Exception) -> None:
+    """Without what the exception says, for that may be a secret."""
+    world = World()
+    world.answers = [answer]
+    world.core.says = [[serving()], [WriteClient(b"sorry")]]
+    world.driver.client_sent(b"x")
+    for thread in world.threads:
+        thread()
+    assert world.took() == ["client sent 'x'", "served 1 None", "client < sorry"]
+    (error,) = world.errors
+    assert "GET /here: KeyError at " in str(error)
+    assert "secret" not in str(error)
+    world.driver.client_sent(b"y")
+    assert world.took() == ["client sent 'y'"]
+
+
+def test_news_for_a_client_that_is_gone_is_dropped() -> None:
+    world = World()
+    world.answers = [lambda: LocalAnswer(200, b"late")]
+    world.core.says = [[serving()]]
+    world.driver.client_sent(b"x")
+    world.driver.closed()
+    world.took()
+    world.threads.pop()()
+    assert world.took() == []
+    assert world.errors == []

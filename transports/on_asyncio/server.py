@@ -6,13 +6,16 @@ import math
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from dragoman.core.effects import Step
 from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
 from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
 
 
@@ -137,6 +140,8 @@ class Server:
         self._services = services
         self._settings = settings
         self._upstreams = AsyncioUpstreams(settings)
+        self._serving = Serving(settings.serve, self._in_thread)
+        self._workers = ThreadPoolExecutor(WORKERS, "dragoman-serve")  # no thread before there is work
         self._timers = Timers(self._hurry)
         self._timer: asyncio.TimerHandle | None = None
         self._drivers: set[Driver] = set()
@@ -177,12 +182,15 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._upstreams.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
         if self._timer is not None:
             self._timer.cancel()
         await _settle()
 
     def _begin_job(self, job: Connection) -> Driver:
-        driver = Driver(job, Nobody(), self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver = Driver(
+            job, Nobody(), self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
+        )
         driver.start()
         return driver
 
@@ -245,7 +253,7 @@ class Server:
             settings.on_error(error)
             link.close()
             return None
-        driver = Driver(connection, link, self._upstreams, self._timers, settings.now, settings.on_error)
+        driver = Driver(connection, link, self._upstreams, self._serving, self._timers, settings.now, settings.on_error)
         self._drivers.add(driver)
         driver.start()
         if self._is_ending:
@@ -258,6 +266,13 @@ class Server:
         self._drivers.discard(driver)
         if self._is_ending and not self._drivers:
             self._all_gone.set()
+
+    def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
+        def returned(future: "asyncio.Future[Step | Exception]") -> None:
+            if not future.cancelled():
+                done(future.result())
+
+        asyncio.get_running_loop().run_in_executor(self._workers, work).add_done_callback(returned)
 
     def _hurry(self, at: float) -> None:
         """There is an earlier deadline than the one being waited for."""

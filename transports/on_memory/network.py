@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from dragoman.core.effects import ConnectFailure, FailureKind, Origin
+from dragoman.core.effects import ConnectFailure, FailureKind, Origin, Step
 from dragoman.transports.driver import Connection, Driver
 from dragoman.transports.on_memory.links import ClientLink, End, joined
 from dragoman.transports.on_memory.upstream import MemoryUpstreams, UpstreamLink
 from dragoman.transports.services import Settings
+from dragoman.transports.serving import Serving
 from dragoman.transports.timers import Timers
 
 Connect = Callable[[str], Connection]
@@ -42,6 +43,7 @@ class MemoryNetwork:
         self._latency = latency
         self._window = window
         self._settings = Settings(**({"now": lambda: self.now, "on_error": self.errors.append} | limits))
+        self._serving = Serving(self._settings.serve, self._in_thread)
         self._timers = Timers(lambda at: None)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -129,10 +131,16 @@ class MemoryNetwork:
             self.errors.append(error)
             link.close()
             return None
-        driver = Driver(connection, link, self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver = Driver(
+            connection, link, self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
+        )
         link.on_gone = lambda: self._drivers.pop(driver, None)
         link.begin(driver)
         return driver
+
+    def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
+        """There are no threads: work takes no time, but others may come first."""
+        self.after(0, lambda: done(work()))
 
     def _next_instant(self) -> float:
         return min(self._agenda[0][0] if self._agenda else math.inf, self._timers.next_instant())

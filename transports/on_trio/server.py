@@ -3,15 +3,17 @@
 import math
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
+from dragoman.core.effects import Step
 from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.links import Link, shake_hands
 from dragoman.transports.on_trio.upstream import TrioUpstreams
 from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
 from dragoman.transports.tls import TLSPipe
 
@@ -77,6 +79,8 @@ class Server:
     def __init__(self, services: Sequence[Service], settings: Settings) -> None:
         self._services = services
         self._settings = settings
+        self._serving = Serving(settings.serve, self._in_thread)
+        self._workers = trio.CapacityLimiter(WORKERS)
         self._timers = Timers(self._hurry)
         self._timer_scope = trio.CancelScope()
         self._drivers: set[Driver] = set()
@@ -120,7 +124,9 @@ class Server:
             self._nursery.cancel_scope.cancel()
 
     def _begin_job(self, job: Connection) -> Driver:
-        driver = Driver(job, Nobody(), self._upstreams, self._timers, self._settings.now, self._settings.on_error)
+        driver = Driver(
+            job, Nobody(), self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
+        )
         driver.start()
         return driver
 
@@ -182,7 +188,13 @@ class Server:
 
     async def _converse(self, service: Service, link: ClientLink, peer: str) -> None:
         driver = link.driver = Driver(
-            service.connect(peer), link, self._upstreams, self._timers, self._settings.now, self._settings.on_error
+            service.connect(peer),
+            link,
+            self._upstreams,
+            self._serving,
+            self._timers,
+            self._settings.now,
+            self._settings.on_error,
         )
         self._drivers.add(driver)
         try:
@@ -196,6 +208,12 @@ class Server:
             self._drivers.discard(driver)
             if self._all_gone is not None and not self._drivers:
                 self._all_gone.set()
+
+    def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
+        async def do() -> None:
+            done(await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True))
+
+        self._nursery.start_soon(do)
 
     def _hurry(self, at: float) -> None:
         """There is an earlier deadline than the one being waited for."""

@@ -4,9 +4,9 @@ import pytest
 
 from dragoman.adapters.demo_provider import DemoProvider
 from dragoman.core.connection import ClientConnection
-from dragoman.core.effects import ConnectFailure, FailureKind, Origin
+from dragoman.core.effects import ConnectFailure, FailureKind, LocalAnswer, Origin
 from dragoman.transports.on_memory.network import MemoryNetwork
-from tests.core.conversation import Conversation, config, post, provider
+from tests.core.conversation import Conversation, config, get, post, provider
 from tests.transports.line_proxy import LineProxy
 
 DEMO = Origin("http", "demo.test", 80)
@@ -112,3 +112,20 @@ def test_kept_connections_serve_again_and_expire() -> None:
         network.run_until_idle()
     assert client.received.count(b"HTTP/1.1 200") == 3
     assert len(made) == 2
+
+
+def test_what_is_answered_elsewhere_takes_no_time_and_comes_in_order() -> None:
+    """At once, or after a step that would be a thread's."""
+    network = MemoryNetwork(
+        now=5.0,
+        serve=lambda request: (
+            LocalAnswer(200, b"now") if request.path.endswith("now") else lambda: lambda: LocalAnswer(200, b"later")
+        ),
+    )
+    gateway = Conversation().gateway
+    client = network.connect(lambda peer: ClientConnection(gateway, network.now, peer))
+    client.send(get("/v0/management/later") + get("/v0/management/now"))
+    network.run_until_idle()
+    assert network.now == 5.0
+    assert [part.partition(b"HTTP/")[0] for part in client.received.split(b"\r\n\r\n")[1:]] == [b"later", b"now"]
+    assert network.errors == []
