@@ -46,7 +46,7 @@ class ClientKeys:
         """
         if self._is_open:
             return ANONYMOUS
-        shown = list(_shown_keys(fields, query))
+        shown = _shown_keys(fields, query)
         for secret in shown:
             digest = hashlib.sha256(secret).digest()
             found = self._by_digest.get(digest)

@@ -204,7 +204,7 @@ class Decoder:
 
 def coding_of(fields: Iterable[tuple[bytes, bytes]]) -> str:
     """The Content-Encoding of a message, its lines joined; empty when there is nothing to undo."""
-    said = b", ".join(value for name, value in fields if name == b"content-encoding")
+    said = b", ".join([value for name, value in fields if name == b"content-encoding"])
     return "" if said.lower() == b"identity" else said.decode("latin-1")
 
 

@@ -421,7 +421,7 @@ class Exchange:
 
     def _begin_answer(self, head: ResponseHead, now: float, effects: list[Effect]) -> bool:
         """The answer's head is there: decide whether it flows or is collected. False: neither, it is of no use."""
-        if _content_type(head.fields) == b"text/html":
+        if head.content_type == b"text/html":
             # A page for people, from a proxy or a load balancer in between: no client of an API can read it.
             self._broken(f"answered {head.status} with an HTML page instead of JSON", now, effects)
             return False
@@ -435,7 +435,7 @@ class Exchange:
 
     def _check_early(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> bool:
         """The client's stream began before this answer: if it is no stream, its error goes into that. False: not yet, or done."""
-        if head.status < 300 and _content_type(head.fields) == b"text/event-stream":
+        if head.status < 300 and head.content_type == b"text/event-stream":
             self._is_early = False
             return True
         if data:
@@ -819,10 +819,3 @@ def _retry_fields(retry_at: float, now: float) -> list[Field]:
     """When to come again, for every kind of client: whole seconds, and milliseconds."""
     wait = max(0.0, retry_at - now)
     return [(b"retry-after", b"%d" % math.ceil(wait)), (b"retry-after-ms", b"%d" % math.ceil(wait * 1000))]
-
-
-def _content_type(fields: Sequence[Field]) -> bytes:
-    for name, value in fields:
-        if name == b"content-type":
-            return value.partition(b";")[0].strip().lower()
-    return b""

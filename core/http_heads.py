@@ -100,6 +100,11 @@ class ResponseHead:
     is_chunked: bool
     keeps_alive: bool
 
+    @property
+    def content_type(self) -> bytes:
+        """The media type alone, in lower case; empty when there is none. Said twice, the last counts, as it does for browsers."""
+        return dict(self.fields).get(b"content-type", b"").partition(b";")[0].strip().lower()
+
 
 class HeadReader:
     r"""Reads heads, remembering lines; one for a whole gateway.

@@ -121,8 +121,8 @@ class Upstream:
         else:
             self._body = UntilCloseBody()
         self.is_complete = self._body.is_complete
-        coding = coding_of(head.fields)
-        if coding and not self.is_complete:
+        coding = "" if self.is_complete else coding_of(head.fields)
+        if coding:
             try:
                 self._decoder = Decoder(coding, _DECODED_LIMIT)
             except CodingError as error:

@@ -175,7 +175,7 @@ def _path(dialect: str, operation: Operation, root: str, model: str, streams: bo
 
 def is_events(head: ResponseHead) -> bool:
     """Whether an answer is a stream of events."""
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in head.fields)
+    return head.content_type == b"text/event-stream"
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
