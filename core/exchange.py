@@ -1,14 +1,12 @@
 """One client request with all its attempts, from the first upstream to the last byte.
 
-Rule 1: every change of state is a row of `TRANSITIONS`. Rule 2: time comes in as ``now``, chance and ids from the gateway. Rule 3: what is
+Rule 1: every change of state is a row of `exchange_states.TRANSITIONS`. Rule 2: time comes in as ``now``, chance and ids from the gateway. Rule 3: what is
 to be done in the world goes out as effects, in order. Rule 4: once a byte of an answer went to the client, no other attempt is made.
 Rule 5: every exchange ends with exactly one answer and one journal record, whatever fails when.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum, auto
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dragoman.core.access import ANONYMOUS
@@ -33,6 +31,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.endpoints import LOCAL, Endpoint, Operation, decode_path, dialect_of_path, find_endpoint
 from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamError, WrongMethod
+from dragoman.core.exchange_states import TRANSITIONS, Input, State
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.journal import Attempt, Journal
@@ -51,64 +50,6 @@ _COLLECTED_LIMIT: Final = 8 * 1024 * 1024
 _CLIENT_FAULTS: Final = frozenset({400, 404, 405, 406, 409, 411, 413, 414, 415, 422})
 _CLIENT_LEFT: Final = 499  # nginx's status for a client that closed before its answer
 
-
-class State(Enum):
-    """Where an exchange is."""
-
-    __hash__ = object.__hash__  # an Enum's own is Python code, and the table is asked five times an exchange
-
-    READY = auto()  #: a request, and no attempt in hand
-    OPENING = auto()  #: an upstream connection is being opened
-    AWAITING = auto()  #: the request is sent; nothing usable came back yet
-    COLLECTING = auto()  #: an answer is arriving that will be sent when it is whole
-    STREAMING = auto()  #: an answer is on its way to the client
-    SERVING = auto()  #: somebody outside the core is answering
-    PAUSING = auto()  #: until somebody may be asked again
-    DONE = auto()  #: one answer was given (or nobody is left to give it to)
-
-
-class Input(Enum):
-    """What can happen to an exchange."""
-
-    __hash__ = object.__hash__
-
-    HANDED_OVER = auto()  #: it is for somebody outside the core
-    ATTEMPTED = auto()  #: an attempt is made
-    OPENED = auto()  #: its connection stands
-    COLLECTED = auto()  #: its answer began, to be sent when whole
-    STREAMED = auto()  #: its answer goes to the client from here on
-    FAILED = auto()  #: it came to nothing, and nothing of it went to the client
-    PAUSED = auto()  #: the next attempt may be made later
-    RESUMED = auto()  #: that time has come
-    ANSWERED = auto()  #: the client has its answer
-    ABANDONED = auto()  #: the client left, or the gateway ends
-
-
-TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType({
-    (State.READY, Input.ATTEMPTED): State.OPENING,
-    (State.READY, Input.PAUSED): State.PAUSING,
-    (State.READY, Input.HANDED_OVER): State.SERVING,
-    (State.READY, Input.ANSWERED): State.DONE,  # a local answer, or an error when nobody is left to try
-    (State.PAUSING, Input.RESUMED): State.READY,
-    (State.OPENING, Input.OPENED): State.AWAITING,
-    (State.OPENING, Input.FAILED): State.READY,
-    (State.AWAITING, Input.ATTEMPTED): State.OPENING,  # a kept connection was dead: once more, on a fresh one
-    (State.AWAITING, Input.COLLECTED): State.COLLECTING,
-    (State.AWAITING, Input.STREAMED): State.STREAMING,
-    (State.AWAITING, Input.FAILED): State.READY,
-    (State.COLLECTING, Input.STREAMED): State.STREAMING,  # longer than what we collect
-    (State.COLLECTING, Input.FAILED): State.READY,  # cut, or a status that another attempt may better
-    (State.COLLECTING, Input.ANSWERED): State.DONE,
-    (State.STREAMING, Input.ANSWERED): State.DONE,
-    (State.SERVING, Input.ANSWERED): State.DONE,
-    (State.READY, Input.ABANDONED): State.DONE,
-    (State.SERVING, Input.ABANDONED): State.DONE,
-    (State.PAUSING, Input.ABANDONED): State.DONE,
-    (State.OPENING, Input.ABANDONED): State.DONE,
-    (State.AWAITING, Input.ABANDONED): State.DONE,
-    (State.COLLECTING, Input.ABANDONED): State.DONE,
-    (State.STREAMING, Input.ABANDONED): State.DONE,
-})  # fmt: skip
 
 # States in which the provider may speak.
 _EXPECTING: Final = frozenset({State.AWAITING, State.COLLECTING, State.STREAMING})

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dragoman.core import exchange  # noqa: E402 - the path comes first
+from dragoman.core import exchange_states  # noqa: E402 - the path comes first
 from dragoman.core.credentials import credential  # noqa: E402
 from dragoman.core.routing import mitigation  # noqa: E402
 
@@ -22,10 +22,10 @@ Table = Mapping[tuple[Enum, Enum], Enum]
 MACHINES: tuple[tuple[str, str, str, type[Enum], Table], ...] = (
     (
         "Exchange",
-        "core/exchange.py",
+        "core/exchange_states.py",
         "One client request with all its attempts.",
-        exchange.State,
-        exchange.TRANSITIONS,
+        exchange_states.State,
+        exchange_states.TRANSITIONS,
     ),
     (
         "Credential",

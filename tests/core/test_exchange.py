@@ -11,7 +11,8 @@ from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey, Config, Timeouts
 from dragoman.core.effects import ConnectFailure, Effect, FailureKind, LocalAnswer
 from dragoman.core.errors import MisuseError
-from dragoman.core.exchange import TRANSITIONS, Exchange, Input, State
+from dragoman.core.exchange import Exchange
+from dragoman.core.exchange_states import TRANSITIONS, Input, State
 from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 from tests.strategies import cuts_of
 
