@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from dragoman.core import exchange_states  # noqa: E402 - the path comes first
 from dragoman.core.credentials import credential  # noqa: E402
+from dragoman.core.operations import alerts  # noqa: E402
 from dragoman.core.routing import mitigation  # noqa: E402
 
 PAGE = ROOT / "docs" / "state-machines.md"
@@ -40,6 +41,13 @@ MACHINES: tuple[tuple[str, str, str, type[Enum], Table], ...] = (
         "Whether a model is asked for, or its fallback.",
         mitigation.MitigationState,
         mitigation.TRANSITIONS,
+    ),
+    (
+        "Alert",
+        "core/operations/alerts.py",
+        "One alert rule about one subject.",
+        alerts.AlertState,
+        alerts.TRANSITIONS,
     ),
 )
 

@@ -14,13 +14,23 @@ from typing import Final
 
 import attrs
 
-from dragoman.core.config import MitigationRule
+from dragoman.core.config import Config, MitigationRule
 from dragoman.core.credentials.outcome import Kind
 from dragoman.core.credentials.quota import SlidingCounter
 
 _PROBES: Final = 30  # in a window
 # What says nothing about the model: the client's own mistakes and impatience, and limits, for which there is the pool.
 _NO_SAMPLE: Final = frozenset({Kind.REQUEST_FAULT, Kind.ABANDONED, Kind.RATE_LIMITED, Kind.QUOTA_SPENT})
+
+
+def rules_of(config: Config) -> tuple[MitigationRule, ...]:
+    """The rules of a configuration: its own, then those of alerts whose action it is to mitigate; one for each model."""
+    own = tuple(
+        MitigationRule(alert.subject, alert.fallback, alert.threshold, alert.window, alert.minimum_sample)
+        for alert in config.alerts
+        if alert.action == "mitigate"
+    )
+    return tuple({rule.model: rule for rule in (*reversed(own), *config.mitigations)}.values())
 
 
 class MitigationState(Enum):

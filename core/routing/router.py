@@ -21,7 +21,7 @@ from dragoman.core.credentials.tokens import Tokens
 from dragoman.core.errors import ModelDenied
 from dragoman.core.routing.affinity import Affinities, session_of
 from dragoman.core.routing.catalog import SPOKEN, Catalog, Route, Target, identity_of
-from dragoman.core.routing.mitigation import Mitigation, Switch
+from dragoman.core.routing.mitigation import Mitigation, Switch, rules_of
 from dragoman.core.routing.names import AUTO, Mappings, Suffix, may_ask, preview_twins, split_suffix
 from dragoman.core.routing.plan import Books, Leg, Plan, is_about_the_credential
 from dragoman.core.routing.strategy import STRATEGIES
@@ -116,7 +116,7 @@ class Router:
         self._mappings = Mappings(config.model_mappings)
         self._fallbacks = dict(config.fallbacks)
         self._twins = dict(config.preview_models)
-        self._mitigations = {rule.model: Mitigation(rule) for rule in config.mitigations}
+        self._mitigations = {rule.model: Mitigation(rule) for rule in rules_of(config)}
         if previous is not None:
             before: dict[str, Mitigation] = previous._mitigations
             self._mitigations |= {

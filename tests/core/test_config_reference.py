@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from dragoman.core.alert_rules import AlertRule
 from dragoman.core.config import Config, Cooldowns, Limits, MitigationRule, Routing, Timeouts
 from dragoman.core.config_nodes import Section, parse_seconds, parse_size
 from dragoman.core.config_parsing import parse_config
@@ -21,6 +22,7 @@ EVERYTHING: Mapping[str, object] = {
     **{name: [{"api-key": "k"}] for name in SECTIONS},
     "claude-api-key": [{"api-key": "k", **ITEM}],
     "openai-compatibility": [{"name": "n", "base-url": "http://h", "api-key-entries": [{"quotas": ITEM["quotas"]}], **ITEM}],
+    "alerts": [{"name": "rate-limited"}],
     "mitigations": [{"model": "m", "fallback": "n"}],
     "oauth-model-alias": {"codex": [{"name": "m", "alias": "n"}]},
     "oauth-clients": {"codex": {"client-id": "c"}},
@@ -63,6 +65,7 @@ def test_every_key_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
         ("limits", Limits()),
         ("cooldowns", Cooldowns()),
         ("mitigations[]", MitigationRule("", "")),
+        ("alerts[]", AlertRule("", "", "")),
         ("routing", Routing()),
         ("", Config()),
     ],

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from dragoman.core.config import MitigationRule
+from dragoman.core.config import Config, MitigationRule
 from dragoman.core.credentials.outcome import Kind
-from dragoman.core.routing.mitigation import TRANSITIONS, Mitigation, MitigationInput, MitigationState
+from dragoman.core.routing.mitigation import TRANSITIONS, Mitigation, MitigationInput, MitigationState, rules_of
 
 RULE = MitigationRule("gpt-5.3-codex-spark", "gpt-5.3-codex")
 
@@ -61,3 +61,12 @@ def test_it_says_so() -> None:
     switches = [made.sample(Kind.MODEL_UNSUPPORTED, 1000.0) for _ in range(25)]
     said = [str(switch) for switch in switches if switch is not None]
     assert said == ["gpt-5.3-codex-spark: 20 of 20 attempts failed; gpt-5.3-codex is asked for in its place"]
+
+
+def test_alerts_that_mitigate_are_rules_of_ours() -> None:
+    """The runbook's default; what a configuration says of the same model counts before it."""
+    spark = MitigationRule("gpt-5.3-codex-spark", "gpt-5.3-codex", 0.05, 600.0, 20)
+    assert rules_of(Config()) == (spark,)
+    assert rules_of(Config(alerts=())) == ()
+    own = MitigationRule("gpt-5.3-codex-spark", "mini")
+    assert rules_of(Config(mitigations=(own,))) == (own,)
