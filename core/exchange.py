@@ -110,6 +110,7 @@ class Exchange:
         self._flow: Flow | None = None
         self._flow_fields: list[Field] = []
         self._is_early = False  # the client was sent the head of a stream before the provider said anything
+        self._first_token_at: float | None = None
         self._silent_by = math.inf  # the attempt's own deadline, beside those of the exchange and of keep-alives
         self._pieces: list[bytes] = []
         self._collected = 0
@@ -281,6 +282,7 @@ class Exchange:
         self._attempt = self._next_attempt()
         self._up = Upstream(self._heads)
         self._flow = None
+        self._first_token_at = None
         self._pieces = []
         self._collected = 0
         self._tell_attempts(is_under_way=True)
@@ -467,6 +469,8 @@ class Exchange:
         """A piece of an answer that flows."""
         flow = self._flow
         out = flow.feed(data) if flow is not None and data else data
+        if out and self._first_token_at is None:
+            self._first_token_at = now
         is_complete = self._up.is_complete
         if is_complete and flow is not None:
             out += flow.end()
@@ -704,6 +708,7 @@ class Exchange:
                 self._attempt_at,
                 now,
                 self._why,
+                self._first_token_at,
             )
         )
         self._tell_attempts()

@@ -13,6 +13,7 @@ from dragoman.core.config import Config
 from dragoman.core.endpoints import ENDPOINTS
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
+from dragoman.core.operations.metrics import Metrics
 from dragoman.core.routing.router import Router
 
 
@@ -42,7 +43,8 @@ class Gateway:
         record: Callable[[Journal], None],
     ) -> None:
         self.new_id = new_id
-        self.record = record
+        self.metrics = Metrics(now)
+        self._record = record
         self._draw = draw
         self._version = version
         self._transport = transport
@@ -62,6 +64,11 @@ class Gateway:
         """
         router = Router(config, f"dragoman/{self._version}", draw=self._draw, now=now, previous=self.router)
         self._take(config, router)
+
+    def record(self, journal: Journal) -> None:
+        """An exchange has ended."""
+        self.metrics.record(journal)
+        self._record(journal)
 
     def home(self) -> bytes:
         """The answer to ``GET /``: what this is, and where to go from here."""

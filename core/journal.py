@@ -25,6 +25,7 @@ class Attempt:
         started_at: Epoch seconds.
         ended_at: Epoch seconds.
         why: Why this one was chosen.
+        first_token_at: Epoch seconds of the first piece of its answer that went to the client as part of a stream, or None.
 
     """
 
@@ -38,6 +39,7 @@ class Attempt:
     started_at: float
     ended_at: float
     why: str = ""
+    first_token_at: float | None = None
 
 
 @attrs.frozen
