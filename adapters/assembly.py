@@ -23,6 +23,7 @@ from dragoman.adapters.credential_files import CredentialFiles
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, on_hangup, settled_changes
+from dragoman.adapters.renewals import Renewals
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -34,6 +35,7 @@ from dragoman.core.gateway import Gateway
 from dragoman.core.journal import Journal
 from dragoman.core.listing import ModelListing
 from dragoman.core.providers import discover
+from dragoman.core.renewing import RenewalNews, TokenRenewal
 from dragoman.core.urls import parse_host
 from dragoman.transports.driver import Connection
 from dragoman.transports.listeners import listen_tcp, listen_unix
@@ -208,6 +210,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
         if plan.reread is not None:
             jobs.append(stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs)))
+            jobs.append(stack.enter_context(_renewed(gateway, clock, logs)))
         run(services, settings)
 
 
@@ -268,6 +271,32 @@ def _watched(
             yield Chore(look, _SOON, clock.now())
     finally:
         watch.close()
+
+
+@contextmanager
+def _renewed(gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Connection]:
+    """Keep the tokens of credential files valid while the block runs; gives the job for that."""
+
+    def record(news: RenewalNews) -> None:
+        wait = None if news.next_at is None else round(max(0.0, news.next_at - clock.now()), 1)
+        told = logs.warning if news.reason else logs.info
+        what = "token not renewed" if news.reason else "token renewed"
+        told(what, provider=news.provider, credential=news.credential, reason=news.reason or None, next_in_seconds=wait)
+
+    renewals = Renewals(
+        lambda: Path(gateway.config.auth_dir), lambda text: logs.warning("credential file", detail=text)
+    )
+    try:
+        yield TokenRenewal(
+            gateway,
+            clock.now(),
+            user_agent=f"dragoman/{__version__}",
+            keep=renewals.keep,
+            kept=renewals.kept,
+            record=record,
+        )
+    finally:
+        renewals.close()
 
 
 def _reload(gateway: Gateway, running: Config, config: Config, now: float, logs: Logs) -> None:

@@ -69,6 +69,7 @@ class Renewal:
         client_secret: The same.
         expires_at: When the present token ends, epoch seconds; None when nobody knows.
         lead: Seconds before that at which a new one is asked for.
+        issued_at: When the present token was given, epoch seconds; None when nobody knows.
         sends_json: The request is JSON where the RFC has a form.
 
     """
@@ -81,6 +82,7 @@ class Renewal:
     expires_at: float | None = None
     lead: float = 300.0
     sends_json: bool = False
+    issued_at: float | None = None
 
 
 @attrs.frozen

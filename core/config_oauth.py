@@ -2,7 +2,7 @@
 
 from dragoman.core.config import OAuthClient
 from dragoman.core.config_nodes import Node, Section
-from dragoman.core.urls import split_url
+from dragoman.core.urls import is_loopback, split_url
 
 
 def read_channel_exclusions(section: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -26,7 +26,10 @@ def read_oauth_clients(section: Section) -> tuple[OAuthClient, ...]:
         entry.check_keys(("token-url", "client-id", "client-secret"), {}, secret=True)
         client_id = entry["client-id"].text(secret=True) or ""
         client_secret = entry["client-secret"].text(secret=True) or ""
-        clients.append(OAuthClient(str(node.path[-1]).lower(), _url(entry["token-url"]), client_id, client_secret))
+        token_url = _url(entry["token-url"])
+        if token_url.lower().startswith("http:") and not is_loopback(split_url(token_url).host):
+            entry["token-url"].mistake("expected https://, for a secret is sent there")
+        clients.append(OAuthClient(str(node.path[-1]).lower(), token_url, client_id, client_secret))
     return tuple(clients)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dragoman.core import exchange_states  # noqa: E402 - the path comes first
-from dragoman.core.credentials import credential  # noqa: E402
+from dragoman.core.credentials import credential, oauth  # noqa: E402
 from dragoman.core.operations import alerts  # noqa: E402
 from dragoman.core.routing import mitigation  # noqa: E402
 
@@ -34,6 +34,13 @@ MACHINES: tuple[tuple[str, str, str, type[Enum], Table], ...] = (
         "A credential, and likewise each model of it.",
         credential.CredentialState,
         credential.TRANSITIONS,
+    ),
+    (
+        "Renewal",
+        "core/credentials/oauth.py",
+        "The token of a credential that can be renewed.",
+        oauth.RenewalState,
+        oauth.TRANSITIONS,
     ),
     (
         "Mitigation",

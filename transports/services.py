@@ -13,6 +13,7 @@ from dragoman.transports.driver import Connection
 from dragoman.transports.serving import serve_nothing
 
 LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach the clients
+GLANCES: Final = 100  # at jobs that finish what they have begun, within that time
 HANDSHAKE: Final = 10.0  # seconds a client may take to bring up TLS
 PAUSE: Final = 0.1  # seconds to wait when the system has no sockets left
 SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -49,7 +50,8 @@ class Settings:
         upstream_idle_seconds: How long an idle one is kept.
         drain_seconds: How long running exchanges may take to end when the server stops.
         serve: Answers what the core has answered elsewhere: see `dragoman.core.effects.Step`.
-        jobs: Connections without a client, for what the core does on behalf of nobody.
+        jobs: Connections without a client, for what the core does on behalf of nobody. At the end one is drained, and waited for a
+            moment while it has a deadline.
         on_ready: Called once, when everything listens.
         on_error: Receives what nobody expected of one connection; that connection is closed, the others live on.
 

@@ -107,7 +107,7 @@ class _Rules:
         """How a file's token is renewed, where it is known what with and where; what the configuration says goes first."""
         client = self._clients.get(file.login.channel) or OAuthClient(file.login.channel)
         token_url = client.token_url or file.token_url
-        if not file.refresh_token or not token_url:
+        if not file.refresh_token or not token_url or not file.is_renewable:
             return None
         # An id and its secret belong together: one of each place would be nobody's.
         client_id, client_secret = file.client_id, file.client_secret
@@ -122,4 +122,5 @@ class _Rules:
             expires_at=file.expires_at,
             lead=file.login.lead,
             sends_json=file.login.sends_json,
+            issued_at=file.last_refresh,
         )

@@ -5,7 +5,6 @@ pure; reading and writing of files is `dragoman.adapters.credential_files`. No m
 """
 
 import hashlib
-import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ import attrs
 
 from dragoman.core.errors import DragomanError, Mistake
 from dragoman.core.providers.logins import LOGINS, Login
-from dragoman.core.urls import parse_proxy, split_url
+from dragoman.core.urls import is_loopback, parse_proxy, split_url
 
 _LONGEST_NAME: Final = (
     200  # bytes of UTF-8; file systems take 255, and a file that is being written has a longer name for a moment
@@ -25,12 +24,13 @@ _RESERVED: Final = re.compile(
     r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)"
 )  # by Windows, whatever the extension
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*')
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t\x80-\xff]*")
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
-_EXPIRIES: Final = ("expired", "expire", "expires_at", "expiresAt", "expiry", "expires")
-_REFRESHES: Final = ("last_refresh", "lastRefresh", "last_refreshed_at", "lastRefreshedAt")
+EXPIRIES: Final = ("expired", "expire", "expires_at", "expiresAt", "expiry", "expires")
+REFRESHES: Final = ("last_refresh", "lastRefresh", "last_refreshed_at", "lastRefreshedAt")
+ACCESS_TOKENS: Final = ("access_token", "accessToken")
 _MILLISECONDS: Final = 10**11  # a number of seconds this large is in the year 5138
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _MOST_MODELS: Final = 2000
@@ -111,6 +111,7 @@ class FileCredential:
         last_refresh: When it was last renewed, epoch seconds; None when it does not say.
         refresh_token: For a new token; empty when there is none.
         token_url: Where new tokens come from; empty when the file does not say.
+        is_renewable: The secret is an access token, and not a key that no renewal would change.
         client_id: Of the user's own login; empty when the file does not say.
         client_secret: The same.
 
@@ -136,6 +137,7 @@ class FileCredential:
     last_refresh: float | None = None
     refresh_token: str = attrs.field(default="", repr=False)
     token_url: str = ""
+    is_renewable: bool = False
     client_id: str = attrs.field(default="", repr=False)
     client_secret: str = attrs.field(default="", repr=False)
 
@@ -169,10 +171,10 @@ def _unknown_type(kind: str) -> str:
 
 
 def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
-    secret = next((text for name in login.fields if (text := fields.token(name))), "")
+    place, secret = next(((name, text) for name in login.fields if (text := fields.token(name))), ("", ""))
     if login.dialect and not secret:
         fields.mistake(login.fields[0], "is missing: without it there is nothing to show the provider; log in again")
-    elif secret and not _VISIBLE.fullmatch(secret):
+    elif secret and not VISIBLE.fullmatch(secret):
         fields.mistake(login.fields[0], "has characters that do not fit into an HTTP header: log in again")
     return FileCredential(
         type=kind.lower(),
@@ -191,10 +193,11 @@ def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
         excluded_models=tuple(text.lower() for text in fields.texts("excluded_models")),
         disable_cooling=fields.boolean("disable_cooling"),
         request_retry=fields.integer("request_retry"),
-        expires_at=next((at for name in _EXPIRIES if (at := parse_instant(fields.either(name))) is not None), None),
-        last_refresh=next((at for name in _REFRESHES if (at := parse_instant(fields.get(name))) is not None), None),
+        expires_at=next((at for name in EXPIRIES if (at := parse_instant(fields.either(name))) is not None), None),
+        last_refresh=next((at for name in REFRESHES if (at := parse_instant(fields.get(name))) is not None), None),
         refresh_token=fields.token("refresh_token") or fields.token("refreshToken"),
-        token_url=_url(fields, fields.token("token_uri") or fields.text("token_endpoint"), "token_uri"),
+        token_url=_token_url(fields),
+        is_renewable=place in ACCESS_TOKENS,
         client_id=fields.token("client_id"),
         client_secret=fields.token("client_secret"),
     )
@@ -237,7 +240,21 @@ def _url(fields: "_Fields", text: str, name: str) -> str:
         return ""
     if url.scheme not in ("http", "https") or url.username is not None:
         fields.mistake(name, "expected http:// or https://, without a user name")
+        return ""
     return text
+
+
+def _token_url(fields: "_Fields") -> str:
+    text = _url(fields, fields.token("token_uri") or fields.text("token_endpoint"), "token_uri")
+    if text and is_open(text):
+        fields.mistake("token_uri", "expected https://, for a secret is sent there")
+    return text
+
+
+def is_open(url: str) -> bool:
+    """Whether what is sent to a URL (that can be used) may be read on its way."""
+    parts = split_url(url)
+    return parts.scheme == "http" and not is_loopback(parts.host)
 
 
 def _headers(fields: "_Fields", login: Login) -> tuple[tuple[str, str], ...]:
@@ -284,9 +301,14 @@ def parse_instant(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 10**18:
         return None
     number = float(value)
-    if not math.isfinite(number) or number <= 0:
-        return None
-    return number / 1000 if number >= _MILLISECONDS else number
+    if number >= _MILLISECONDS:
+        number /= 1000
+    return number if 0 < number < _MILLISECONDS else None
+
+
+def is_in_milliseconds(value: object) -> bool:
+    """Whether a number (or its text) that `parse_instant` reads counts milliseconds."""
+    return isinstance(value, (int, float, str)) and abs(float(value)) >= _MILLISECONDS
 
 
 def _parse_date(text: str) -> float | None:

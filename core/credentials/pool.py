@@ -360,6 +360,10 @@ class Pool:
         renewals, self._renewals = list(self._renewals), deque()
         return renewals
 
+    def want_renewal(self, identity: str) -> None:
+        """The operator wants a new token now; the present one goes on until it comes."""
+        self._renewals.append(self.members[identity].identity)
+
     def begin_renewal(self, identity: str, now: float) -> None:
         """A new token was asked for, because the old one was refused."""
         member = self.members[identity]
@@ -368,7 +372,13 @@ class Pool:
             member, None, CredentialInput.RENEWAL_BEGUN, now + _RENEWAL, "its token is being renewed", now, told=True
         )
 
-    def end_renewal(self, identity: str, now: float, *, renewed: bool) -> None:
+    def note_renewal(self, identity: str, refresh_state: str) -> None:
+        """What becomes of a renewal in good time, which changes nothing else; see `Status.refresh_state`."""
+        self.members[identity].refresh_state = refresh_state
+
+    def end_renewal(
+        self, identity: str, now: float, *, renewed: bool, reason: str = "its token could not be renewed"
+    ) -> None:
         """The new token came, or was refused."""
         member = self.members[identity]
         member.refresh_state = "valid" if renewed else "failed"
@@ -377,9 +387,7 @@ class Pool:
             self._turn(member, CredentialInput.RENEWED, now)
             return
         until = now + self.times.invalid_grant
-        self._pause(
-            member, None, CredentialInput.RENEWAL_FAILED, until, "its token could not be renewed", now, told=True
-        )
+        self._pause(member, None, CredentialInput.RENEWAL_FAILED, until, reason, now, told=True)
 
     def replaced(self, identity: str, now: float) -> None:
         """It has another secret, which came from outside: what was held against the one before is looked at again."""

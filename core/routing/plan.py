@@ -204,7 +204,7 @@ class Plan:
 
     def _after_renewal(self, seat: Seat, now: float) -> Choice | Wait | None:
         """The same credential once more, as soon as its token is renewed."""
-        if seat.member.standing.state is CredentialState.REFRESHING and self._renewal_looks < _RENEWAL_LOOKS:
+        if _is_renewing(seat) and self._renewal_looks < _RENEWAL_LOOKS:
             self._renewal_looks += 1
             return Wait(now + _LOOK_AGAIN, "its token is being renewed")
         self._renewing = None
@@ -217,6 +217,10 @@ class Plan:
         retry_at = self._next_at(now)
         known = retry_at if retry_at < math.inf else None
         if self._attempts == 0:
+            if self._renewal_looks < _RENEWAL_LOOKS and self._is_anybody_renewing():
+                self._renewal_looks += 1
+                self._leg = 0
+                return Wait(now + _LOOK_AGAIN, "a token is being renewed")
             return self._wait_for_anybody(retry_at, now)
         status = self._last.status if self._last is not None else None
         if self._round >= self._retries:
@@ -228,6 +232,10 @@ class Plan:
             return self._give_up(known, reason)
         self._begin_round()
         return Wait(until, reason)
+
+    def _is_anybody_renewing(self) -> bool:
+        """Whether somebody of (the first few of) the legs will be there as soon as a new token is: that is no cooldown to be waited for."""
+        return any(_is_renewing(seat) for leg in self._legs for seat in leg.lane.seats[:_SHOWN])
 
     def _next_at(self, now: float) -> float:
         """When the next round may find somebody: of those who were asked, and of those the lanes know to be blocked."""
@@ -350,6 +358,15 @@ class Plan:
     def attempts(self) -> int:
         """How many attempts were begun."""
         return self._attempts
+
+
+def _is_renewing(seat: Seat) -> bool:
+    """Its token is being renewed, or the first request with the new one is on its way."""
+    member = seat.member
+    state = member.standing.state
+    return state is CredentialState.REFRESHING or (
+        state is CredentialState.PROBING and member.refresh_state == "valid" and not member.is_proven
+    )
 
 
 def is_about_the_credential(outcome: Outcome) -> bool:

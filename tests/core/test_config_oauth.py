@@ -29,6 +29,7 @@ def test_sections_by_channel() -> None:
         ({"oauth-upstream": {"codex": "ftp://x"}}, "oauth-upstream.codex"),
         ({"oauth-upstream": {"codex": "socks5://x"}}, "oauth-upstream.codex"),
         ({"oauth-clients": {"codex": {"token-url": "https://me@x"}}}, "oauth-clients.codex.token-url"),
+        ({"oauth-clients": {"codex": {"token-url": "http://far.example/x"}}}, "oauth-clients.codex.token-url"),
         ({"oauth-clients": {"codex": {"secret": "x"}}}, "oauth-clients.codex"),
         ({"oauth-clients": {"codex": "x"}}, "oauth-clients.codex"),
         ({"oauth-excluded-models": {"codex": "x"}}, "oauth-excluded-models.codex"),

@@ -1049,6 +1049,37 @@ class Conformance:
             upstream.wait_until_left()
             assert time.monotonic() - began < 3
 
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_jobs_finish_what_they_have_begun(self, ends: bool) -> None:
+        """They are drained first and ended last; one that comes to no end is waited for no longer than for last words."""
+        notes = Notes()
+
+        class Job(LineProxy):
+            due = math.inf
+
+            def next_deadline(self) -> float:
+                return self.due
+
+            def drain(self, now: float) -> list[Effect]:
+                notes.add("job drained")
+                self.due = now + (0.05 if ends else 60.0)
+                return []
+
+            def handle_timer(self, now: float) -> list[Effect]:
+                notes.add("job done")
+                self.due = math.inf
+                return []
+
+            def abort(self, now: float) -> list[Effect]:
+                notes.add("job aborted")
+                return []
+
+        began = time.monotonic()
+        with self.serve(jobs=[Job(None, notes)]) as served:
+            served.server.stop()
+        assert notes.lines[:-1] == ["job drained", *(["job done"] if ends else []), "job aborted"]
+        assert time.monotonic() - began < 5.0
+
     def test_several_services(self) -> None:
         """Each on its own sockets, one leading to the other; `on_ready` is called once, when all listen."""
         notes = Notes()

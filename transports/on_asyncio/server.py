@@ -14,7 +14,7 @@ from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.links import Link
 from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
-from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.services import ACCEPTS, GLANCES, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
 
@@ -175,9 +175,15 @@ class Server:
                 for listener in service.listeners:
                     close_listener(listener)
         for job in jobs:
+            job.drain()
+        await self._end()
+        for _ in range(GLANCES):
+            if all(job.next_deadline() == math.inf for job in jobs):
+                break
+            await asyncio.sleep(LAST_WORDS / GLANCES)
+        for job in jobs:
             job.abort()
             job.closed()
-        await self._end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.links import Link, shake_hands
 from dragoman.transports.on_trio.upstream import TrioUpstreams
-from dragoman.transports.services import ACCEPTS, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
+from dragoman.transports.services import ACCEPTS, GLANCES, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
 from dragoman.transports.tls import TLSPipe
@@ -117,9 +117,15 @@ class Server:
                     for listener in service.listeners:
                         close_listener(listener)
             for job in jobs:
+                job.drain()
+            await self._end()
+            for _ in range(GLANCES):
+                if all(job.next_deadline() == math.inf for job in jobs):
+                    break
+                await trio.sleep(LAST_WORDS / GLANCES)
+            for job in jobs:
                 job.abort()
                 job.closed()
-            await self._end()
             self._upstreams.pool.close()
             self._nursery.cancel_scope.cancel()
 

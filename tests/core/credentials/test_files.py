@@ -120,6 +120,12 @@ def test_where_requests_go() -> None:
     assert read({**qwen, "resource_url": "x.example", "base_url": "http://b.example/"}).base_url == "http://b.example"
 
 
+def test_what_a_renewal_would_change() -> None:
+    assert read(claude(token_uri="http://127.0.0.1:1/t")).token_url == "http://127.0.0.1:1/t"
+    assert read(claude()).is_renewable
+    assert not read({"type": "iflow", "api_key": "k", "access_token": "a"}).is_renewable
+
+
 def test_a_type_that_is_not_spoken_is_no_mistake() -> None:
     for kind in ("kiro", "cursor", "github-copilot", "antigravity"):
         credential = read({"type": kind, "email": "a@b"})
@@ -143,6 +149,8 @@ def test_a_type_that_is_not_spoken_is_no_mistake() -> None:
         (claude(base_url="nowhere"), ["base_url"]),
         (claude(base_url="socks5://x"), ["base_url"]),
         (claude(base_url="https://me@x"), ["base_url"]),
+        (claude(token_uri="http://far.example/x"), ["token_uri"]),
+        (claude(token_uri="ftp://far.example/x"), ["token_uri"]),
         (claude(headers=[]), ["headers"]),
         (claude(headers={"Host": "x"}), ["headers"]),
         (claude(headers={"a": "b\r\nc"}), ["headers"]),

@@ -730,3 +730,22 @@ def test_tokens_are_bearers_in_every_dialect() -> None:
             "d", draw=lambda: 0.0, now=NOW,
         )  # fmt: skip
         assert b"authorization: Bearer k\r\n" in lines(made.begin("m", ANONYMOUS, NOW))
+
+
+def test_whoever_comes_while_a_token_is_renewed_waits_for_it() -> None:
+    """Also where no cooldown may be waited for; one is the probe, the others go when it is well. Nobody waits for ever."""
+    made = router(provider("a", "m", credentials=(kept("old", is_refreshable=True),)))
+    fail(made.begin("m", ANONYMOUS, NOW), REFUSED)
+    first, second, lost = (made.begin("m", ANONYMOUS, NOW) for _ in range(3))
+    assert [waits(first), waits(second)] == [0.25, 0.25]
+    made.pool.end_renewal("1d", NOW + 1, renewed=True)
+    assert ask(first, NOW + 1) == "file.json/m"
+    assert waits(second, NOW + 1) == 0.25
+    first.report(GOOD, NOW + 2)
+    assert ask(second, NOW + 2) == "file.json/m"
+    second.report(REFUSED, NOW + 2)  # it was well: renewed once more, and that gets lost
+    now = NOW + 2
+    while isinstance(step := lost.next(now), Wait):
+        now = step.until
+    assert isinstance(step, GiveUp)
+    assert now == NOW + 32
