@@ -86,6 +86,22 @@ class AlertRule:
         return 0.8 * self.threshold
 
 
+@attrs.frozen
+class Notifier:
+    """Whom to notify.
+
+    Attributes:
+        name: What logs call it; unique.
+        url: An Apprise URL; there are secrets in it.
+        severity: Of the least that it wants to know.
+
+    """
+
+    name: str
+    url: str = attrs.field(repr=False)
+    severity: str = "warning"
+
+
 _SPARK: Final = "gpt-5.3-codex-spark"
 
 #: What holds where a configuration does not say otherwise.

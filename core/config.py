@@ -5,7 +5,7 @@ Durations are seconds, sizes are bytes. A reload is a new `Config`; running exch
 
 import attrs
 
-from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule
+from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule, Notifier
 
 MIB = 1024 * 1024
 MODEL_ROOT = "/v1beta"  # under which Gemini has its models
@@ -393,6 +393,7 @@ class Config:
         fallbacks: What is asked for when nobody can answer for a model: pairs of model and others in order.
         mitigations: What is asked for while a model fails too often.
         alerts: When somebody is to be told.
+        notifications: Who is told of alerts.
         model_mappings: Names and what is asked for in their place.
         channel_aliases: Names of models of OAuth credentials.
         channel_exclusions: Patterns of models that OAuth credentials do not serve: pairs of channel and patterns in lower case.
@@ -440,6 +441,7 @@ class Config:
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     mitigations: tuple[MitigationRule, ...] = ()
     alerts: tuple[AlertRule, ...] = DEFAULT_RULES
+    notifications: tuple[Notifier, ...] = ()
     model_mappings: tuple[Mapped, ...] = ()
     channel_aliases: tuple[ChannelAlias, ...] = ()
     channel_exclusions: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -1,14 +1,16 @@
-"""The part of a configuration that says when somebody is to be told.
+"""The part of a configuration that says when somebody is to be told, and who.
 
 ``alerts`` is a list. An item with the name of a default rule changes that rule, an item named ``*`` changes all of them, any other is a rule of its
 own; ``enabled: false`` takes a rule away. Items apply in their order.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
-from dragoman.core.alert_rules import ACTIONS, DEFAULT_RULES, SEVERITIES, SIGNALS, AlertRule
+from dragoman.core.alert_rules import ACTIONS, DEFAULT_RULES, SEVERITIES, SIGNALS, AlertRule, Notifier
 from dragoman.core.config_nodes import Node, Section, near
 
 _KEYS: Final = (
@@ -87,3 +89,28 @@ def _check(entry: Section, rule: AlertRule, *, is_new: bool) -> None:
         )
     elif not rule.fallback:
         entry.node.mistake("`action: mitigate` needs a `fallback`: the model that is asked for meanwhile")
+
+
+_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://.+", re.IGNORECASE | re.DOTALL)
+
+
+def read_notifications(node: Node) -> tuple[Notifier, ...]:
+    """Read ``notifications``: Apprise URLs as texts, or as mappings with a name."""
+    notifiers: dict[str, Notifier] = {}
+    for i, item in enumerate(node.items(secret=True)):
+        name, severity, at = "", "warning", item
+        if isinstance(item.value, Mapping):
+            entry = item.section(secret=True)
+            entry.check_keys(("name", "url", "severity"), {}, secret=True)
+            name, at = entry["name"].text() or "", entry["url"]
+            severity = entry["severity"].choice(severity, SEVERITIES)
+        url = at.text(secret=True) or ""
+        found = _URL.fullmatch(url)
+        if found is None:
+            at.mistake("expected an Apprise URL, like json://host/path or mailto://user:password@example.com")
+            continue
+        name = name or f"{found[1].lower()}-{i + 1}"
+        if name in notifiers:
+            item.mistake(f"the name {name[:60]!r} is taken by an item before: logs could not tell them apart")
+        notifiers[name] = Notifier(name, url, severity)
+    return tuple(notifiers.values())

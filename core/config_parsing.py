@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
-from dragoman.core.config_alerts import read_alerts
+from dragoman.core.config_alerts import read_alerts, read_notifications
 from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
 from dragoman.core.config_oauth import read_channel_exclusions, read_channel_urls, read_oauth_clients
@@ -38,7 +38,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
+    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -135,6 +135,7 @@ def _read_top(top: Section) -> Config:
         fallbacks=read_fallbacks(top["fallbacks"].section()),
         mitigations=read_mitigations(top["mitigations"]),
         alerts=read_alerts(top["alerts"]),
+        notifications=read_notifications(top["notifications"]),
         model_mappings=_mappings(top["ampcode"]) + _mappings(top["amp-code"]),
         channel_aliases=read_channel_aliases(top["oauth-model-alias"].section()),
         channel_exclusions=read_channel_exclusions(top["oauth-excluded-models"].section()),

@@ -19,6 +19,7 @@ COMMANDS: Final = MappingProxyType(
         "check": "Check the configuration and show what would be served.",
         "models": "List what can be asked for, and explain who would answer.",
         "init": "Write a commented configuration to start from.",
+        "notify": "Check who is told of alerts.",
         "translate": "Translate a request or an answer from one dialect to another.",
     }
 )

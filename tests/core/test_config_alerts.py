@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule
+from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule, Notifier
 from dragoman.core.config_parsing import parse_config
 from dragoman.core.errors import ConfigError
 
@@ -81,3 +81,39 @@ def test_mistakes(item: dict[str, Any], expected: str) -> None:
     found = mistakes(item)
     assert len(found) == 1
     assert expected in found[0]
+
+
+def notifiers(*items: object) -> tuple[Notifier, ...]:
+    return parse_config({"notifications": list(items)}, environment={"TOKEN": "t0ken"})[0].notifications
+
+
+def test_who_is_told() -> None:
+    assert notifiers(
+        "json://host/${TOKEN}", {"name": "ops", "url": "slack://a/b/c", "severity": "critical"}, "JSONS://x"
+    ) == (
+        Notifier("json-1", "json://host/t0ken"),
+        Notifier("ops", "slack://a/b/c", "critical"),
+        Notifier("jsons-3", "JSONS://x"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["s3cret"], "notifications[0]: expected an Apprise URL"),
+        ([{"name": "x"}], "notifications[0].url: expected an Apprise URL"),
+        ([{"url": "a://b", "s3cret": 1}], "expected only the keys name, url, severity here"),
+        (
+            [{"name": "x", "url": "a://s3cret"}, {"name": "x", "url": "a://b"}],
+            "notifications[1]: the name 'x' is taken",
+        ),
+        ([{"url": "a://b", "severity": "loud"}], "expected one of warning, critical"),
+    ],
+)
+def test_mistakes_of_notifiers(items: list[object], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        notifiers(*items)
+    said = "\n".join(f"{mistake.dotted()}: {mistake.message}" for mistake in caught.value.mistakes)
+    assert expected in said
+    assert "s3cret" not in said
+    assert "s3cret" not in repr(Notifier("x", "a://s3cret"))

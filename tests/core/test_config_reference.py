@@ -23,6 +23,7 @@ EVERYTHING: Mapping[str, object] = {
     "claude-api-key": [{"api-key": "k", **ITEM}],
     "openai-compatibility": [{"name": "n", "base-url": "http://h", "api-key-entries": [{"quotas": ITEM["quotas"]}], **ITEM}],
     "alerts": [{"name": "rate-limited"}],
+    "notifications": [{"url": "json://host"}],
     "mitigations": [{"model": "m", "fallback": "n"}],
     "oauth-model-alias": {"codex": [{"name": "m", "alias": "n"}]},
     "oauth-clients": {"codex": {"client-id": "c"}},
