@@ -20,6 +20,8 @@ COMMANDS: Final = MappingProxyType(
         "models": "List what can be asked for, and explain who would answer.",
         "init": "Write a commented configuration to start from.",
         "notify": "Check who is told of alerts.",
+        "connect": "Show or write what points a tool at this gateway.",
+        "run": "Start a tool so that it talks to this gateway.",
         "translate": "Translate a request or an answer from one dialect to another.",
     }
 )

@@ -237,7 +237,7 @@ def _structured(question: Question, salt: int) -> str:
 
 def _calls(question: Question, said: str, salt: int) -> tuple[Call, ...]:
     tools = list(question.tools)
-    if not tools:
+    if not tools or named(question.model) == "talk":
         return ()
     if named(question.model) == "tools" and question.parallel:
         chosen = tools

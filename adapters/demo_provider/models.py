@@ -5,7 +5,7 @@ from typing import Any, Final
 from dragoman.adapters.demo_provider.answers import CREATED
 
 MODELS: Final = (
-    "demo", "demo/echo", "demo/think", "demo/tools", "demo/401", "demo/429", "demo/500", "demo/503", "demo/slow", "demo/silent",
+    "demo", "demo/echo", "demo/talk", "demo/think", "demo/tools", "demo/401", "demo/429", "demo/500", "demo/503", "demo/slow", "demo/silent",
     "demo/cut", "demo/error-mid-stream", "demo/html", "demo/garbage", "demo/empty",
 )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Tests of pointing tools at the gateway."""
