@@ -18,11 +18,18 @@ from dragoman import __version__
 from dragoman.adapters.chance import draw, id_maker, new_client_key
 from dragoman.adapters.chore import Chore
 from dragoman.adapters.clock import Clock
-from dragoman.adapters.config_file import ConfigFileError, ConfigSource, load_config, printable
+from dragoman.adapters.config_file import (
+    ConfigFileError,
+    ConfigSource,
+    LoadedConfig,
+    check_content,
+    load_config,
+    printable,
+)
 from dragoman.adapters.credential_files import CredentialFiles
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
-from dragoman.adapters.reloading import PERIOD, ConfigWatch, on_hangup, settled_changes
+from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
 from dragoman.adapters.renewals import Renewals
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
@@ -30,6 +37,7 @@ from dragoman.core.config_parsing import check_exposure
 from dragoman.core.connection import ClientConnection
 from dragoman.core.credentials.credential import CredentialState
 from dragoman.core.credentials.file_providers import with_files
+from dragoman.core.effects import LocalRequest, Step
 from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
 from dragoman.core.journal import Journal
@@ -71,6 +79,7 @@ class Plan:
         generated_key: A client key made for this run, to be shown once, or None.
         state_file: Where what is remembered is saved, or None.
         reread: Makes the plan again from a file that may have changed; None when there is no file.
+        check: Reads and checks what the file could hold instead; None when there is no file.
 
     """
 
@@ -81,6 +90,7 @@ class Plan:
     generated_key: str | None = attrs.field(default=None, repr=False)
     state_file: Path | None = None
     reread: "Callable[[], Plan] | None" = attrs.field(default=None, repr=False, eq=False)
+    check: Callable[[bytes], LoadedConfig] | None = attrs.field(default=None, repr=False, eq=False)
 
     @property
     def is_demo(self) -> bool:
@@ -120,11 +130,8 @@ def plan_serving(
     """
     if config_path is None:
         return _plan_without_file(environment, overrides, new_key)
-    loaded = load_config(config_path, environment)
-    config = _at_home(_override(loaded.config, overrides))
-    refusals = [mistake for mistake in (check_exposure(config), *_missing_files(config)) if mistake is not None]
-    if refusals:
-        raise ConfigFileError(tuple(map(loaded.source.render, refusals)))
+    loaded = _allowed(load_config(config_path, environment), environment, overrides)
+    config = loaded.config
     scan = CredentialFiles(Path(config.auth_dir)).scan()
     config = with_files(config, [(file.name, credential) for file, credential in scan.credentials])
     advice = map(loaded.source.render, _advice(config, loaded.source, overrides))
@@ -136,7 +143,28 @@ def plan_serving(
         notices,
         state_file=state_path(config, environment),
         reread=lambda: plan_serving(config_path, environment, overrides),
+        check=lambda content: _allowed(check_content(content, str(config_path), environment), environment, overrides),
     )
+
+
+def _allowed(loaded: LoadedConfig, environment: Mapping[str, str], overrides: Overrides) -> LoadedConfig:
+    """What a file says, completed, if it may be served.
+
+    Raises:
+        ConfigFileError: It may not.
+
+    """
+    config = _managed(_at_home(_override(loaded.config, overrides)), environment)
+    refusals = [mistake for mistake in (check_exposure(config), *_missing_files(config)) if mistake is not None]
+    if refusals:
+        raise ConfigFileError(tuple(map(loaded.source.render, refusals)), tuple(refusals))
+    return attrs.evolve(loaded, config=config)
+
+
+def _managed(config: Config, environment: Mapping[str, str]) -> Config:
+    """The configuration with the password of the management that is in the environment."""
+    password = environment.get("MANAGEMENT_PASSWORD") or environment.get("management_password") or ""
+    return attrs.evolve(config, management=attrs.evolve(config.management, password=password.strip()))
 
 
 def state_path(config: Config, environment: Mapping[str, str]) -> Path | None:
@@ -190,8 +218,10 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         )
     )
     jobs: list[Connection] = [ModelListing(gateway, clock.now(), look=PERIOD if plan.reread is not None else math.inf)]
+    outside = _Outside(gateway, clock, logs, plan)
     settings = Settings(
         now=clock.now,
+        serve=outside.serve,
         upstream_connections=config.limits.upstream_connections,
         upstream_idle=config.limits.upstream_idle,
         upstream_idle_seconds=config.timeouts.upstream_idle,
@@ -209,9 +239,42 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         if plan.state_file is not None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
         if plan.reread is not None:
-            jobs.append(stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs)))
+            job, outside.reloading = stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs))
+            jobs.append(job)
             jobs.append(stack.enter_context(_renewed(gateway, clock, logs)))
         run(services, settings)
+
+
+class _Outside:
+    """What is answered outside the core, from the first request on: until then none of its modules is loaded."""
+
+    def __init__(self, gateway: Gateway, clock: Clock, logs: Logs, plan: Plan) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._logs = logs
+        self._plan = plan
+        self._serve: Callable[[LocalRequest], Step] | None = None
+        self.reloading: Reloading | None = None
+
+    def serve(self, request: LocalRequest) -> Step:
+        """Take the first step to an answer."""
+        if self._serve is None:
+            from dragoman.adapters.management import ROUTES, Outside
+            from dragoman.adapters.management.desk import Desk
+
+            plan = self._plan
+            desk = Desk(
+                self._gateway,
+                self._clock.now,
+                self._logs,
+                __version__,
+                config_path=Path(plan.source) if plan.reread is not None else None,
+                check=plan.check,
+                environment=os.environ,
+                reloading=self.reloading,
+            )
+            self._serve = Outside(desk, ROUTES).serve
+        return self._serve(request)
 
 
 @contextmanager
@@ -242,8 +305,8 @@ def _saved(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[l
 @contextmanager
 def _watched(
     plan: Plan, reread: Callable[[], Plan], gateway: Gateway, clock: Clock, logs: Logs
-) -> Iterator[Connection]:
-    """Watch the configuration file while the block runs; gives the job that takes over what has changed."""
+) -> Iterator[tuple[Connection, Reloading]]:
+    """Watch the configuration file while the block runs; gives the job that takes over what has changed, and the way to do so at once."""
 
     def read() -> tuple[Config, tuple[str, ...]]:
         again = reread()
@@ -268,7 +331,7 @@ def _watched(
     watch.start()
     try:
         with on_hangup(watch.ask):
-            yield Chore(look, _SOON, clock.now())
+            yield Chore(look, _SOON, clock.now()), Reloading(watch.read_now, lambda: look(clock.now()))
     finally:
         watch.close()
 
@@ -374,7 +437,7 @@ def with_demo(config: Config, root: str) -> Config:
 
 def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new_key: Callable[[], str]) -> Plan:
     key = new_key()
-    config = _override(Config(api_keys=(ClientKey(key, "generated"),)), overrides)
+    config = _managed(_override(Config(api_keys=(ClientKey(key, "generated"),)), overrides), environment)
     found = discover(environment, host=config.host, port=config.port)
     return Plan(
         attrs.evolve(config, providers=found.providers),

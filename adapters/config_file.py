@@ -83,11 +83,12 @@ class LoadedConfig:
 
 
 class ConfigFileError(Exception):
-    """A configuration file that cannot be used; `lines` say why, one for each mistake, without any secret."""
+    """A configuration file that cannot be used; `lines` say why, one for each mistake, without any secret, and `mistakes` where that is known."""
 
-    def __init__(self, lines: tuple[str, ...]) -> None:
+    def __init__(self, lines: tuple[str, ...], mistakes: tuple[Mistake, ...] = ()) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+        self.mistakes = mistakes
 
 
 def load_config(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
@@ -104,16 +105,28 @@ def load_config(path: Path, environment: Mapping[str, str]) -> LoadedConfig:
         raise ConfigFileError((printable(f"{path}: cannot be read: {error.strerror}"),)) from None
     if len(content) > MAX_BYTES:
         raise ConfigFileError((printable(f"{path}: larger than {MAX_BYTES} bytes: is it a configuration at all?"),))
-    source = read_source(content, str(path))
+    loaded = check_content(content, str(path), environment)
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077 and _has_secrets(loaded.source.data):
+        readable = f"holds secrets and other users may read it (mode {stat.S_IMODE(mode):04o}): chmod 600 it"
+        loaded = attrs.evolve(loaded, notices=(*loaded.notices, loaded.source.render(Notice((), readable))))
+    return loaded
+
+
+def check_content(content: bytes, name: str, environment: Mapping[str, str]) -> LoadedConfig:
+    """Check what a file holds, or could hold; `name` is what messages call it.
+
+    Raises:
+        ConfigFileError: It has mistakes.
+
+    """
+    source = read_source(content, name)
     try:
         config, notices = parse_config(source.data, environment=environment)
     except ConfigError as error:
-        raise ConfigFileError(source.render_all((*source.mistakes, *error.mistakes))) from None
+        mistakes = (*source.mistakes, *error.mistakes)
+        raise ConfigFileError(source.render_all(mistakes), mistakes) from None
     if source.mistakes:
-        raise ConfigFileError(source.render_all(source.mistakes))
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077 and _has_secrets(source.data):
-        readable = f"holds secrets and other users may read it (mode {stat.S_IMODE(mode):04o}): chmod 600 it"
-        notices = (*notices, Notice((), readable))
+        raise ConfigFileError(source.render_all(source.mistakes), source.mistakes)
     return LoadedConfig(config, source, source.render_all(notices))
 
 

@@ -44,6 +44,20 @@ class News:
     mistakes: tuple[str, ...] = ()
 
 
+@attrs.frozen
+class Reloading:
+    """How a change on the disk comes to be served.
+
+    Attributes:
+        read: Has the configuration and the credential files read, and waits for that so many seconds; for a worker thread. Whether it was in time.
+        take_over: Serves what was read; for the loop's thread.
+
+    """
+
+    read: Callable[[float], bool]
+    take_over: Callable[[], None]
+
+
 def settled_changes(running: Config, config: Config) -> tuple[str, ...]:
     """The keys in which `config` differs from what runs, and that count at the next start only."""
     return tuple(key for key, path in SETTLED if _value(running, path) != _value(config, path))
@@ -81,7 +95,7 @@ class ConfigWatch:
         self._folder = folder
         self._seen = self._look()
         # SimpleQueue.put may be called where put is already running, as in a signal handler; Event.set may not.
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[bool | threading.Event] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dragoman-config", daemon=True)
 
@@ -92,6 +106,12 @@ class ConfigWatch:
     def ask(self) -> None:
         """Have the file read now, whether or not it has changed; may be called by a signal handler."""
         self._asked.put(True)
+
+    def read_now(self, seconds: float) -> bool:
+        """Have the file read at once, for it was written whole; waits for that so many seconds. Whether it was in time."""
+        done = threading.Event()
+        self._asked.put(done)
+        return done.wait(seconds)
 
     def take(self) -> News | None:
         """What came of the last reading, once; None when there was none. Never waits."""
@@ -109,16 +129,17 @@ class ConfigWatch:
 
     def _run(self) -> None:
         while True:
-            is_asked = False
             try:
-                if not self._asked.get(timeout=self._period):
-                    return
-                is_asked = True
+                asked: bool | threading.Event | None = self._asked.get(timeout=self._period)
             except queue.Empty:
-                pass
-            if is_asked or self._look() != self._seen:
-                self._seen = self._settle()
+                asked = None
+            if asked is False:
+                return
+            if asked or self._look() != self._seen:
+                self._seen = self._look() if isinstance(asked, threading.Event) else self._settle()
                 self._news.put(self._read())
+            if isinstance(asked, threading.Event):
+                asked.set()
 
     def _settle(self) -> bytes:
         """Wait until the file is no more being written."""

@@ -317,6 +317,22 @@ class ServerTLS:
 
 
 @attrs.frozen
+class Management:
+    """Who may manage the gateway; nobody, if there is neither a secret nor a password.
+
+    Attributes:
+        secret: What is shown, or its bcrypt hash; empty for none.
+        password: Another one, from the environment, in plain text; empty for none. With it, remote peers may manage too.
+        allow_remote: Others than this machine may.
+
+    """
+
+    secret: str = attrs.field(default="", repr=False)
+    password: str = attrs.field(default="", repr=False)
+    allow_remote: bool = False
+
+
+@attrs.frozen
 class Timeouts:
     """How long we wait, in seconds.
 
@@ -402,6 +418,7 @@ class Config:
         routing: Who is chosen.
         cooldowns: How long credentials rest.
         providers: In the order in which they are tried.
+        management: Who may manage it.
         cors_origins: Origins that browsers may call us from; ``*`` for all; empty: CORS is off.
         timeouts: How long we wait.
         limits: How much we take.
@@ -423,6 +440,7 @@ class Config:
     ca_file: str | None = None
     request_retry: int = 0
     providers: tuple[Provider, ...] = ()
+    management: Management = Management()
     cors_origins: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

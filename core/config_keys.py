@@ -22,7 +22,7 @@ def _disguise(*keys: str) -> Mapping[str, str]:
 TOP: Final[Mapping[str, str]] = MappingProxyType({
     **_not_yet(
         # the operator's side
-        "remote-management", "pprof", "commercial-mode", "logging-to-file", "logs-max-total-size-mb", "error-logs-max-files",
+        "pprof", "commercial-mode", "logging-to-file", "logs-max-total-size-mb", "error-logs-max-files",
         "request-log", "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
         "credential-in-flight", "incognito-browser",
         "auth-auto-refresh-workers",
@@ -51,6 +51,11 @@ KEY_ENTRY: Final[Mapping[str, str]] = MappingProxyType({
     "rate-limit": "'rate-limit' is not implemented and has no effect: 'quotas' counts requests and tokens",
     **_disguise("cloak", "fingerprint-profile", "experimental-cch-signing"),
 })  # fmt: skip
+
+#: Keys of ``remote-management``.
+MANAGEMENT: Final[Mapping[str, str]] = _not_yet(
+    "disable-control-panel", "disable-auto-update-panel", "panel-github-repository"
+)
 
 #: Keys of ``streaming``.
 STREAMING: Final[Mapping[str, str]] = _not_yet("bootstrap-retries")

@@ -14,6 +14,7 @@ from typing import Final
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
 from dragoman.core.config_alerts import read_alerts, read_notifications
 from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
+from dragoman.core.config_management import read_management
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
 from dragoman.core.config_oauth import read_channel_exclusions, read_channel_urls, read_oauth_clients
 from dragoman.core.config_providers import PROVIDER_SECTION, VISIBLE, read_proxy, texts
@@ -38,7 +39,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "cooldowns", "strict-translation", "streaming",
+    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -103,6 +104,7 @@ def check_exposure(config: Config) -> Mistake | None:
 
 def _read_top(top: Section) -> Config:
     default = Config()
+    client_keys = _client_keys(top["api-keys"])
     switch_project, switch_preview_model, preview_models = read_switches(top["quota-exceeded"].section())
     return Config(
         host=_host(top["host"], default.host),
@@ -110,7 +112,8 @@ def _read_top(top: Section) -> Config:
         unix_socket=top["unix-socket"].text() or None,
         tls=_tls(top["tls"].section()),
         auth_dir=top["auth-dir"].text() or default.auth_dir,
-        api_keys=_client_keys(top["api-keys"]),
+        api_keys=client_keys,
+        management=read_management(top["remote-management"].section(), client_keys),
         allow_open=top["allow-open"].boolean(False),
         debug=top["debug"].boolean(False),
         proxy_url=read_proxy(top["proxy-url"], direct=None),

@@ -188,7 +188,7 @@ class Exchange:
         if not self._out.cors_fields():
             return False
         fields = [
-            (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             (b"access-control-allow-headers", self._request.fields.get(b"access-control-request-headers", b"*")),
             (b"access-control-max-age", b"600"),
         ]

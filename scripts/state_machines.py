@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dragoman.core import exchange_states  # noqa: E402 - the path comes first
+from dragoman.core import exchange_states, lockouts  # noqa: E402 - the path comes first
 from dragoman.core.credentials import credential, oauth  # noqa: E402
 from dragoman.core.operations import alerts  # noqa: E402
 from dragoman.core.routing import mitigation  # noqa: E402
@@ -55,6 +55,13 @@ MACHINES: tuple[tuple[str, str, str, type[Enum], Table], ...] = (
         "One alert rule about one subject.",
         alerts.AlertState,
         alerts.TRANSITIONS,
+    ),
+    (
+        "Peer",
+        "core/lockouts.py",
+        "Somebody who shows keys of the management.",
+        lockouts.PeerState,
+        lockouts.TRANSITIONS,
     ),
 )
 

@@ -70,7 +70,7 @@ def test_a_file_of_the_original() -> None:
     assert ollama.models == (Model("qwen3:0.6b", "qwen"),)
     assert [credential.api_key for credential in lab.credentials] == ["lab-1", "lab-2"]
     top = yaml.safe_load(BIG.read_text(encoding="utf-8"))
-    for key in ("remote-management", "payload", "kiro-fingerprint"):
+    for key in ("pprof", "payload", "kiro-fingerprint"):
         assert sum(f": {key}: " in notice for notice in loaded.notices) == 1
     for key in ("cloak", "websockets", "request-scoped-errors", "rate-limit", "token-file", "bootstrap-retries"):
         assert sum(f"{key!r} is" in notice for notice in loaded.notices) == 1

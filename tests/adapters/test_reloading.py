@@ -167,3 +167,30 @@ def test_what_a_folder_comes_to(tmp_path: Path) -> None:
     dangling = digest_of_folder(tmp_path)
     (tmp_path / "nowhere").write_text("here")
     assert len({empty, dangling, digest_of_folder(tmp_path)}) == 3
+
+
+def test_reading_now_waits_until_it_was_read(tmp_path: Path) -> None:
+    """Without waiting for more to be written, and whether or not the file is good."""
+    path = tmp_path / "config.yaml"
+    path.write_text("a")
+    reads: list[str] = []
+
+    def reread() -> tuple[Config, tuple[str, ...]]:
+        reads.append(path.read_text())
+        if reads[-1] == "bad":
+            raise ConfigFileError(("no",))
+        return Config(), ()
+
+    watch = ConfigWatch(path, reread, period=60.0)
+    assert not watch.read_now(0.0)
+    watch.start()
+    try:
+        path.write_text("b")
+        assert watch.read_now(5.0)
+        assert watch.take() == News(Config())
+        path.write_text("bad")
+        assert watch.read_now(5.0)
+        assert watch.take() == News(mistakes=("no",))
+    finally:
+        watch.close()
+    assert reads[-2:] == ["b", "bad"]

@@ -1,0 +1,17 @@
+"""What is answered outside the core: ``/v0/management/``, ``/metrics``, ``/openapi.json``.
+
+Here is the table of routes; a handler takes the `Desk` and a `Call` and gives a step to an answer (`dragoman.core.effects.Step`). Handlers look at the
+gateway on the loop's thread and at the disk in worker threads, and say no secret. May not be here: anything that decides who answers a model, or
+how; nothing below `dragoman.adapters` imports this.
+"""
+
+from typing import Final
+
+from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
+from dragoman.adapters.management.quotas import ROUTES as QUOTAS
+from dragoman.adapters.management.routes import Route
+from dragoman.adapters.management.serving import Outside
+
+__all__ = ["ROUTES", "Outside", "Route"]
+
+ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS)
