@@ -19,6 +19,7 @@ class Operation(Enum):
     HEALTH = "health"
     MODELS = "list of models"
     MODEL = "model"
+    PROVIDERS = "how providers do"
     CHAT = "chat"
     COUNT_TOKENS = "counting of tokens"
     COMPACT = "compaction"
@@ -28,7 +29,7 @@ class Operation(Enum):
     OUTSIDE = "what is answered outside the core"
 
 
-LOCAL: Final = frozenset({Operation.HOME, Operation.HEALTH, Operation.MODELS, Operation.MODEL})
+LOCAL: Final = frozenset({Operation.HOME, Operation.HEALTH, Operation.MODELS, Operation.MODEL, Operation.PROVIDERS})
 
 
 @attrs.frozen
@@ -62,6 +63,7 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
     "/": {"GET": Endpoint("openai_chat", Operation.HOME, needs_key=False)},  # Claude Code probes it with HEAD
     "/health": {"GET": _HEALTH},
     "/healthz": {"GET": _HEALTH},
+    "/v1/metrics/providers": {"GET": Endpoint("openai_chat", Operation.PROVIDERS, needs_key=False)},
     "/v1/models": {"GET": _MODELS},
     "/v1beta/models": {"GET": Endpoint("gemini", Operation.MODELS)},
     "/v1alpha/models": {"GET": Endpoint("gemini", Operation.MODELS)},

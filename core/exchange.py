@@ -208,6 +208,8 @@ class Exchange:
                 body = gateway.home()
             case Operation.HEALTH:
                 body = gateway.health(now)
+            case Operation.PROVIDERS:
+                body = gateway.provider_metrics(now)
             case Operation.MODELS:
                 body = model_list(dialect, gateway.router.models(self._client_key))
             case _:

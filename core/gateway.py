@@ -14,6 +14,7 @@ from dragoman.core.endpoints import ENDPOINTS
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
 from dragoman.core.operations.metrics import Metrics
+from dragoman.core.operations.provider_page import provider_page
 from dragoman.core.routing.router import Router
 
 
@@ -82,3 +83,7 @@ class Gateway:
             "transport": self._transport,
             "uptime_seconds": round(now - self._started_at, 3),
         })  # fmt: skip
+
+    def provider_metrics(self, now: float) -> bytes:
+        """The answer to ``GET /v1/metrics/providers``; nothing in it is secret."""
+        return orjson.dumps(provider_page(self.config, self.router.pool, self.metrics, now))

@@ -481,10 +481,7 @@ class Pool:
         rows = []
         for member in self.members.values():
             rows.append(self.status(member, None, now))
-            for offer in member.offers.values():
-                has_trouble = offer.standing is not None and offer.standing.state is not CredentialState.ACTIVE
-                if has_trouble or any(window.resets_at > now for window in offer.reported):
-                    rows.append(self.status(member, offer, now))
+            rows += [self.status(member, offer, now) for offer in told_offers(member, now)]
         return rows
 
     def status(self, member: Member, offer: Offer | None, now: float) -> Status:
@@ -590,6 +587,16 @@ class Pool:
 
 
 _RESTORED: Final = ("COOLING", "EXHAUSTED", "REJECTED", "HALF_OPEN")
+
+
+def told_offers(member: Member, now: float) -> list[Offer]:
+    """The models of a credential of which there is something to tell: not well, or counted by the provider."""
+    return [
+        offer
+        for offer in member.offers.values()
+        if (offer.standing is not None and offer.standing.state is not CredentialState.ACTIVE)
+        or any(window.resets_at > now for window in offer.reported)
+    ]
 
 
 def _by_index(seat: Seat) -> int:

@@ -4,13 +4,12 @@ Rule 1: a *provider* and a *credential* are counted by attempts: each try counts
 A *model* is counted by exchanges, under the name the client asked for (without a suffix for reasoning): what clients got. Rule 2: an exchange counts
 at the instant it ends; whoever takes long to answer is seen late. Rule 3: tokens count for the last attempt, and where the provider counted none
 nothing is guessed: that is a number of its own (`Counts.usage_missing`). Rule 4: memory is bounded whatever names come; beyond `MOST_MODELS` and
-`MOST_CREDENTIALS` those that were idle longest make room, and what they counted goes to `OTHER`. Rule 5: `Metrics.record` is called with each
+`MOST_CREDENTIALS` those that were idle longest make room, a tenth at a time, and what they counted goes to `OTHER`. Rule 5: `Metrics.record` is called with each
 exchange, so it does a few additions and no more; whoever reads does the rest.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
@@ -29,10 +28,12 @@ _CREDENTIAL_MINUTES: Final = 10  # there may be many of them: no longer window, 
 
 # The places of counters in a cell.
 (
-    _ALL, _GOOD, _ABANDONED, _LIMITED, _REFUSED, _REJECTED, _UNAVAILABLE, _USAGE_MISSING, _INPUT, _OUTPUT, _REASONING, _CACHED,
-    _CHECKED, _MISMATCHED,
-) = range(14)  # fmt: skip
-_COUNTERS: Final = 14
+    _GOOD, _ABANDONED, _LIMITED, _REFUSED, _REJECTED, _UNAVAILABLE, _USAGE_MISSING, _INPUT, _OUTPUT, _REASONING, _CACHED, _CHECKED,
+    _MISMATCHED,
+) = range(13)  # fmt: skip
+_COUNTERS: Final = 13
+_BY_STATUS: Final = -1
+_PLACES: Final = {"ok": _GOOD, "abandoned": _ABANDONED, "status": _BY_STATUS}
 _LATENCY, _FIRST_TOKEN = range(2)
 
 _CLIENT_LEFT: Final = 499
@@ -168,65 +169,43 @@ class Counts:
 def _counts(cell: Cell) -> Counts:
     latency, first_token = cell.buckets or ({}, {})
     (
-        attempts, successes, abandoned, limited, refused, rejected, unavailable, usage_missing, taken, given, reasoning, cached,
-        checked, mismatched,
+        successes, abandoned, limited, refused, rejected, unavailable, usage_missing, taken, given, reasoning, cached, checked, mismatched,
     ) = cell.counts  # fmt: skip
+    attempts = successes + abandoned + limited + refused + rejected + unavailable
     return Counts(
         attempts, successes, abandoned, limited, refused, rejected, unavailable, usage_missing, taken, given, reasoning, cached,
         checked, mismatched, latency, first_token,
     )  # fmt: skip
 
 
-class _Series(Generic[_K]):
-    """Things that are counted, by name; bounded."""
+class _Series(dict[_K, Rolling]):
+    """Things that are counted, by name; bounded. To ask for a name that is not there makes a place for it."""
 
     def __init__(self, most: int, histograms: int, **more: int) -> None:
+        super().__init__()
         self._most = most
         self._histograms = histograms
         self._more = more
-        self._by_name: OrderedDict[_K, Rolling] = OrderedDict()
         self.other = self._new()
 
     def _new(self) -> Rolling:
         return Rolling(_COUNTERS, self._histograms, **self._more)
 
-    def cell(self, name: _K, now: float) -> Cell:
-        """Where what happens now is counted."""
-        rolling = self._by_name.get(name)
-        if rolling is None:
-            rolling = self._begin(name)
-        else:
-            self._by_name.move_to_end(name)
-        return rolling.cell(now)
-
-    def _begin(self, name: _K) -> Rolling:
-        if len(self._by_name) >= self._most:
-            _, oldest = self._by_name.popitem(last=False)
-            self.other.absorb(oldest.total())
-        rolling = self._by_name[name] = self._new()
+    def __missing__(self, name: _K) -> Rolling:
+        if len(self) >= self._most:
+            # A tenth at once: to look for the idlest takes a look at all.
+            for idle in sorted(self, key=lambda name: self[name].seen_at)[: max(1, self._most // 10)]:
+                self.other.absorb(self.pop(idle).total())
+        rolling = self[name] = self._new()
         return rolling
 
     def last(self, name: _K, seconds: float, now: float) -> Counts:
         """Of the last `seconds`."""
-        rolling = self._by_name.get(name)
-        return _counts(rolling.last(seconds, now)) if rolling is not None else Counts()
+        return _counts(self[name].last(seconds, now)) if name in self else Counts()
 
     def total(self, name: _K) -> Counts:
         """Of all time."""
-        rolling = self._by_name.get(name)
-        return _counts(rolling.total()) if rolling is not None else Counts()
-
-    def seen_at(self, name: _K) -> float | None:
-        """When something was last counted."""
-        rolling = self._by_name.get(name)
-        return rolling.seen_at if rolling is not None else None
-
-    def __contains__(self, name: _K) -> bool:
-        return name in self._by_name
-
-    def names(self) -> list[_K]:
-        """Those that have a place."""
-        return list(self._by_name)
+        return _counts(self[name].total()) if name in self else Counts()
 
 
 class Metrics:
@@ -262,33 +241,35 @@ class Metrics:
             return
         for attempt in journal.attempts[:-1]:
             self._record_attempt(attempt, now)
-        last = journal.attempts[-1]
-        provider, credential = self._record_attempt(last, now)
-        model = self._models.cell(_model_of(journal.model), now)
-        model.counts[_ALL] += 1
+        place, provider, credential = self._record_attempt(journal.attempts[-1], now)
+        model = self._models[_model_of(journal.model)].cell(now)
         model.counts[_place_of_exchange(journal)] += 1
+        self._record_last(journal, place, provider, credential, model)
+
+    def _record_attempt(self, attempt: Attempt, now: float) -> tuple[int, Cell, Cell]:
+        provider = self._providers[attempt.provider].cell(now)
+        credential = self._credentials[attempt.provider, attempt.credential].cell(now)
+        place = _PLACES.get(attempt.outcome, _UNAVAILABLE)
+        if place == _BY_STATUS:
+            place = _place_of_status(attempt.status or 0)
+        provider.counts[place] += 1
+        credential.counts[place] += 1
+        return place, provider, credential
+
+    def _record_last(self, journal: Journal, place: int, provider: Cell, credential: Cell, model: Cell) -> None:
+        """What is about the last attempt."""
         cells = (provider, credential, model)
-        is_good = last.outcome == "ok"
         if journal.usage is not None:
             _add_tokens(cells, journal.usage)
-        elif is_good and not journal.path.endswith(_WITHOUT_USAGE):
+        elif place == _GOOD and not journal.path.endswith(_WITHOUT_USAGE):
             for cell in cells:
                 cell.counts[_USAGE_MISSING] += 1
         if journal.thinking_asked is not None:
             _add_thinking(cells, journal.thinking_asked, journal.thinking_applied)
-        if is_good:
+        if place == _GOOD:
+            last = journal.attempts[-1]
             _time(provider, last.started_at, last.first_token_at, last.ended_at)
-            _time(model, journal.started_at, last.first_token_at, now)
-
-    def _record_attempt(self, attempt: Attempt, now: float) -> tuple[Cell, Cell]:
-        place = _place_of(attempt)
-        provider = self._providers.cell(attempt.provider, now)
-        provider.counts[_ALL] += 1
-        provider.counts[place] += 1
-        credential = self._credentials.cell((attempt.provider, attempt.credential), now)
-        credential.counts[_ALL] += 1
-        credential.counts[place] += 1
-        return provider, credential
+            _time(model, journal.started_at, last.first_token_at, journal.ended_at)
 
     def _record_unanswered(self, journal: Journal, now: float) -> None:
         """Nobody was asked: nobody serves the model, or nobody can now. What else is wrong with a request says nothing of the model."""
@@ -296,8 +277,7 @@ class Metrics:
             return
         name = _model_of(journal.model)
         is_named = name in self._watched or name in self._models
-        cell = self._models.cell(name, now) if is_named else self._models.other.cell(now)
-        cell.counts[_ALL] += 1
+        cell = (self._models[name] if is_named else self._models.other).cell(now)
         cell.counts[_place_of_exchange(journal)] += 1
 
     # --- what is known ---
@@ -324,27 +304,19 @@ class Metrics:
 
     def seen_at(self, provider: str) -> float | None:
         """When an attempt at a provider last ended, epoch seconds; None: never."""
-        return self._providers.seen_at(provider)
+        return self._providers[provider].seen_at if provider in self._providers else None
 
     def providers(self) -> list[str]:
         """Providers that were asked, also those that are not configured any more."""
-        return self._providers.names()
+        return list(self._providers)
 
     def models(self) -> list[str]:
         """Models that have counts of their own."""
-        return self._models.names()
+        return list(self._models)
 
     def exchanges(self) -> Mapping[tuple[str, int, str], int]:
         """How many exchanges, by the client's dialect, the hundreds of the status, and whose fault it was."""
         return dict(self._exchanges)
-
-
-def _place_of(attempt: Attempt) -> int:
-    if attempt.outcome == "ok":
-        return _GOOD
-    if attempt.outcome == "abandoned":
-        return _ABANDONED
-    return _place_of_status(attempt.status or 0) if attempt.outcome == "status" else _UNAVAILABLE
 
 
 def _place_of_exchange(journal: Journal) -> int:
@@ -373,8 +345,9 @@ def _add_tokens(cells: Iterable[Cell], usage: TokenUsage) -> None:
         counts = cell.counts
         counts[_INPUT] += usage.input
         counts[_OUTPUT] += usage.output
-        counts[_REASONING] += usage.reasoning
-        counts[_CACHED] += usage.cached
+        if usage.reasoning or usage.cached:
+            counts[_REASONING] += usage.reasoning
+            counts[_CACHED] += usage.cached
 
 
 def _add_thinking(cells: Iterable[Cell], asked: Thinking, applied: Thinking | None) -> None:

@@ -14,6 +14,7 @@ of these are exact.
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from math import ceil, log2
 from typing import Final
 
 FINE: Final = 10.0
@@ -40,7 +41,10 @@ def bucket_of(seconds: float) -> int:
     """
     if seconds <= 0.0:
         return _FIRST
-    return min(max(math.ceil(math.log2(seconds * _UNIT) * 8), _FIRST), _LAST)
+    bucket = ceil(log2(seconds * _UNIT) * 8)
+    if bucket < _FIRST:
+        return _FIRST
+    return bucket if bucket < _LAST else _LAST
 
 
 def bound_of(bucket: int) -> float:
@@ -99,7 +103,7 @@ class Rolling:
         coarse: How many minutes are kept beside the present one; windows longer than that are cut.
 
     Attributes:
-        seen_at: When something was last counted, epoch seconds; None: never.
+        seen_at: When something was last counted, epoch seconds; -inf: never.
 
     """
 
@@ -116,7 +120,7 @@ class Rolling:
         self._coarse: deque[tuple[int, Cell]] = deque()
         self._sum = self._new()
         self._memos: dict[int, tuple[int, int, Cell]] = {}
-        self.seen_at: float | None = None
+        self.seen_at = -math.inf
 
     def _new(self) -> Cell:
         return Cell(*self._shape)

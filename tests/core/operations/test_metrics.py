@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.chat.request import Thinking
+from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.journal import Attempt, Journal
 from dragoman.core.operations import metrics as module
 from dragoman.core.operations.metrics import OTHER, Counts, Metrics, keeps_thinking
@@ -109,6 +110,11 @@ def test_a_stream_that_breaks_is_an_error_of_its_model() -> None:
     assert counts.unavailable == 1
 
 
+def test_usage_without_its_parts() -> None:
+    for counts in all_of(recorded(journal(attempt(), usage=TokenUsage(input=1, output=2)))):
+        assert (counts.total_tokens, counts.reasoning_tokens, counts.cached_tokens) == (3, 0, 0)
+
+
 def test_missing_usage_is_a_number_of_its_own() -> None:
     metrics = recorded(journal(attempt(), usage=None), journal(attempt()))
     for counts in all_of(metrics):
@@ -202,11 +208,19 @@ def test_places_are_bounded_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "MOST_MODELS", 3)
     metrics = Metrics()
     for n in range(10):
-        metrics.record(journal(attempt(), model=f"m{n}"))
-        metrics.record(journal(attempt(), model="steady"))
-    assert metrics.models() == ["m8", "m9", "steady"]
+        metrics.record(journal(attempt(), model=f"m{n}", ended_at=NOW + n))
+        metrics.record(journal(attempt(), model="steady", ended_at=NOW + n))
+    assert sorted(metrics.models()) == ["m8", "m9", "steady"]
     assert metrics.model_total(OTHER).attempts == 8
-    assert metrics.of_model("steady", 60, NOW).attempts == 10
+    assert metrics.of_model("steady", 60, NOW + 9).attempts == 10
+
+
+def test_a_tenth_makes_room_at_once() -> None:
+    metrics = Metrics()
+    for n in range(module.MOST_MODELS + 1):
+        metrics.record(journal(attempt(), model=f"m{n}", ended_at=NOW + n))
+    assert len(metrics.models()) == module.MOST_MODELS * 9 // 10 + 1
+    assert metrics.model_total(OTHER).attempts == module.MOST_MODELS // 10
 
 
 kinds = st.sampled_from(

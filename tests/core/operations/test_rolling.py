@@ -44,7 +44,7 @@ def test_a_window_counts_the_young_and_not_the_old(gaps: list[float], seconds: f
     assert found.buckets[0].get(7, 0) == found.counts[1]
     assert rolling.total().counts == [0, len(times)]
     assert rolling.total().buckets[0].get(7, 0) == len(times)
-    assert rolling.seen_at == (times[-1] if times else None)
+    assert rolling.seen_at == (times[-1] if times else -math.inf)
     assert len(rolling._fine) <= 7
     assert len(rolling._coarse) <= 61
 
