@@ -130,12 +130,16 @@ class CredentialFiles:
         notices: list[str] = []
         files: list[CredentialFile] = []
         credentials: list[tuple[CredentialFile, FileCredential]] = []
+        cautions: dict[str, Path] = {}
         for name, path in self._found(notices):
             file, credential, notice = _look(name, path)
             files.append(file)
             if credential is not None and file.problem is None:
                 credentials.append((file, credential))
             notices += [f"{path}: {text}" for text in (notice, file.problem) if text]
+            if credential is not None and credential.login.caution:
+                cautions.setdefault(credential.login.caution, path)
+        notices += [f"{path}: {text}" for text, path in cautions.items()]
         return Scan(tuple(files), tuple(credentials), tuple(map(printable, notices)))
 
     def _found(self, notices: Lines) -> Iterator[tuple[str, Path]]:

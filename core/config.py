@@ -143,7 +143,7 @@ class Provider:
         name: What logs and metrics call it, and model names (``name/model``). Several may share one name: entries of a section that
             differ in more than their key. The labels of their credentials are unique among them all.
         kind: The configuration section it came from, for example ``openai-compatibility``.
-        dialect: The wire format it speaks: ``openai_chat``, ``openai_responses``, ``claude`` or ``gemini``.
+        dialect: The wire format it speaks: ``openai_chat``, ``openai_responses``, ``claude``, ``gemini`` or ``code_assist``.
         base_url: Without a trailing slash; paths are appended to it. ``http`` or ``https``.
         prefix: Clients may (or with ``force-model-prefix`` must) say ``prefix/model``; None for no prefix.
         credentials: At least one.
@@ -160,6 +160,7 @@ class Provider:
         quotas: Allowances that each of its credentials has.
         excluded_models: Names it does not serve, ``*`` stands for anything; already taken out of `models`.
         model_root: Under which its models are, for ``gemini``: ``/v1beta``, or Vertex AI's ``/v1/publishers/google``.
+        project: Named in each request to ``code_assist``.
         takes_bearer: Its secrets are shown as bearer tokens, whatever is usual for keys in its dialect.
 
     """
@@ -183,6 +184,7 @@ class Provider:
     takes_any: bool = attrs.field()
     model_root: str = MODEL_ROOT
     takes_bearer: bool = False
+    project: str = ""
 
     @takes_any.default
     def _takes_any(self) -> bool:

@@ -31,6 +31,7 @@ _REQUEST_FIELDS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "openai_responses": (b"openai-beta", b"session_id", *_FOR_ANY),
     "claude": (b"anthropic-beta", b"anthropic-version", *_FOR_ANY),
     "gemini": _FOR_ANY,
+    "code_assist": _FOR_ANY,
 }
 # Required by Anthropic's API; the first there was, for clients that speak another dialect and name none.
 _ANTHROPIC_VERSION: Final = b"anthropic-version: 2023-06-01\r\n"

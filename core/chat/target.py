@@ -39,6 +39,7 @@ class Target:
         reads_reasoning: Whether reasoning of earlier turns can be sent back in the open (``reasoning_content``).
         images_in_tool_results: Whether a compatible server takes images inside the result of a tool.
         facts: What is known of the model.
+        project: On whose account, for dialects that say it in the body.
 
     """
 
@@ -48,6 +49,7 @@ class Target:
     reads_reasoning: bool = False
     images_in_tool_results: bool = False
     facts: ModelFacts = ModelFacts()
+    project: str = ""
 
 
 ANYBODY = Target()

@@ -68,6 +68,7 @@ class _Rules:
             excluded_models=excluded,
             takes_any=takes_any,
             takes_bearer=True,
+            project=file.project,
         )
 
     def models(self, file: FileCredential) -> tuple[Model, ...]:

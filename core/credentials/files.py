@@ -103,6 +103,7 @@ class FileCredential:
         proxy_url: See `Credential.proxy_url`.
         base_url: Where its requests go.
         headers: Sent with every request.
+        project: On whose account; empty where the type has none.
         models: Pairs of upstream model and alias; empty: those known of its type.
         excluded_models: Patterns in lower case.
         disable_cooling: See `Credential.disable_cooling`.
@@ -129,6 +130,7 @@ class FileCredential:
     proxy_url: str | None = attrs.field(default=None, repr=False)
     base_url: str = ""
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    project: str = ""
     models: tuple[tuple[str, str], ...] = ()
     excluded_models: tuple[str, ...] = ()
     disable_cooling: bool | None = None
@@ -189,6 +191,7 @@ def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
         proxy_url=_proxy(fields),
         base_url=_base_url(fields, login),
         headers=_headers(fields, login),
+        project=_project(fields, login),
         models=_models(fields),
         excluded_models=tuple(text.lower() for text in fields.texts("excluded_models")),
         disable_cooling=fields.boolean("disable_cooling"),
@@ -242,6 +245,16 @@ def _url(fields: "_Fields", text: str, name: str) -> str:
         fields.mistake(name, "expected http:// or https://, without a user name")
         return ""
     return text
+
+
+def _project(fields: "_Fields", login: Login) -> str:
+    """The first of a list with commas: one file is one credential."""
+    if not login.project:
+        return ""
+    project = fields.text(login.project).partition(",")[0].strip()
+    if not project:
+        fields.mistake(login.project, "is missing: on whose account are requests made?")
+    return project
 
 
 def _token_url(fields: "_Fields") -> str:

@@ -27,6 +27,7 @@ PATHS: Final[Mapping[tuple[str, Operation], str]] = {
     ("openai_responses", Operation.COUNT_TOKENS): "/responses/input_tokens",
     ("claude", Operation.CHAT): "/v1/messages",
     ("claude", Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
+    ("code_assist", Operation.CHAT): "/v1internal:generateContent",
     ("gemini", Operation.CHAT): "{root}/models/{model}:generateContent",
     ("gemini", Operation.COUNT_TOKENS): "{root}/models/{model}:countTokens",
     ("gemini", Operation.EMBEDDINGS): "{root}/models/{model}:embedContent",
@@ -168,7 +169,7 @@ def _path(dialect: str, operation: Operation, root: str, model: str, streams: bo
     # Slashes stay: names of tuned models have them.
     quoted = re.sub(r"[^A-Za-z0-9._~/@:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), model)
     path = PATHS[dialect, operation].format(root=root, model=quoted)
-    if dialect == "gemini" and operation is Operation.CHAT and streams:
+    if dialect in ("gemini", "code_assist") and operation is Operation.CHAT and streams:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return path.encode("ascii")
 

@@ -24,7 +24,9 @@ from dragoman.core.translate import (
 
 def reader_of(target: Target) -> Reader:
     """What a dialect must know of who is to read a request."""
-    return Reader(model=target.upstream_model, provider=target.signer, is_official=target.is_official)
+    return Reader(
+        model=target.upstream_model, provider=target.signer, is_official=target.is_official, project=target.project
+    )
 
 
 class Between:

@@ -21,6 +21,10 @@ _GEMINI: Final = (
     "gemini-3-pro-image-preview", "gemini-3.1-flash-image-preview", "gemini-3.1-flash-lite-preview", "gemini-3.1-pro-preview",
     "gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-3.6-flash", "gemini-3.7-flash",
 )  # fmt: skip
+_CODE_ASSIST: Final = (
+    "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro", "gemini-3-flash-preview", "gemini-3-pro-preview",
+    "gemini-3.1-flash-lite-preview", "gemini-3.1-pro-preview",
+)  # fmt: skip
 _VERTEX: Final = (
     "gemini-2.5-flash", "gemini-2.5-flash-image", "gemini-2.5-flash-lite", "gemini-2.5-pro", "gemini-3-flash", "gemini-3-pro",
     "gemini-3-pro-image", "gemini-3.1-flash-image", "gemini-3.1-flash-lite", "gemini-3.1-pro", "gemini-3.1-pro-preview",
@@ -36,6 +40,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "claude": _CLAUDE,
     "anthropic": _CLAUDE,
     "gemini": _GEMINI,
+    "gemini-cli": _CODE_ASSIST,
     "vertex": _VERTEX,
     "openai": _OPENAI,
     "codex": (*_OPENAI, "gpt-5.3-codex-spark", "codex-auto-review"),

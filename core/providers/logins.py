@@ -29,8 +29,10 @@ class Login:
         lead: Seconds before its end at which a token is renewed.
         headers: Sent with every request.
         copied: Headers whose value is in the file: pairs of header and field.
+        project: The field that says on whose account, for a dialect that says it in the body; empty: none does.
         sends_json: The token endpoint wants JSON where RFC 6749 has a form.
         why_not: Why it serves nothing; empty when it does.
+        caution: What the operator should know of the provider's terms; empty when nothing is known.
 
     """
 
@@ -43,6 +45,8 @@ class Login:
     copied: tuple[tuple[str, str], ...] = ()
     sends_json: bool = False
     why_not: str = ""
+    project: str = ""
+    caution: str = ""
 
 
 def _chat(
@@ -59,16 +63,19 @@ def _unspoken(channel: str, why_not: str) -> Login:
     return Login(channel, why_not=why_not)
 
 
-_CODE_ASSIST: Final = _unspoken(
-    "gemini-cli", "Code Assist is not spoken to providers yet; an API key of Gemini's serves under 'gemini-api-key'"
-)
+_CODE_ASSIST: Final = Login("gemini-cli", "https://cloudcode-pa.googleapis.com", "code_assist", project="project_id", caution=(
+    "Google's terms keep these logins to its own software, and it may close accounts for it; 'gemini-api-key' and 'vertex-api-key' are for others"
+))  # fmt: skip
 
 #: By the ``type`` of the file.
 LOGINS: Final[Mapping[str, Login]] = MappingProxyType({
     # Anthropic's API takes a login's token as a bearer, with the beta that its own SDKs name for it (`OAUTH_API_BETA_HEADER`).
     "claude": Login(
         "claude", "https://api.anthropic.com", "claude",
-        lead=4 * _HOUR, headers=(("anthropic-beta", "oauth-2025-04-20"),), sends_json=True,
+        lead=4 * _HOUR, headers=(("anthropic-beta", "oauth-2025-04-20"),), sends_json=True, caution=(
+            "Anthropic's terms keep logins of Free, Pro and Max plans to its own software, and it refuses many of their requests from others; "
+            "'claude-api-key' is for those"
+        ),
     ),
     "codex": Login(
         "codex", "https://chatgpt.com/backend-api/codex", "openai_responses",

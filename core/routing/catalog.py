@@ -24,7 +24,9 @@ from dragoman.core.routing.names import may_ask
 from dragoman.core.urls import parse_proxy, split_url
 from dragoman.core.wildcards import compile_wildcards
 
-SPOKEN: Final = frozenset({"openai_chat", "openai_responses", "claude", "gemini"})  # dialects we can speak to providers
+SPOKEN: Final = frozenset(
+    {"openai_chat", "openai_responses", "claude", "gemini", "code_assist"}
+)  # dialects we can speak to providers
 _OPEN_ROUTES: Final = 1024  # names of open providers that are remembered; clients may make up any number
 
 # Looking for names that come near costs time in proportion to the name asked for, and that may be 64 MiB.
@@ -47,6 +49,7 @@ class Target:
         is_official: It is the dialect's inventor, not one of those who speak it too.
         identity: Of the credential: the same over reloads and restarts while the credential is the same; tells nothing of it.
         model_root: What is between `base_path` and ``/models/...`` in Gemini's paths.
+        project: On whose account, for a dialect that says it in the body.
         token: The credential, where it changes while exchanges run; None where it does not.
 
     """
@@ -62,6 +65,7 @@ class Target:
     is_official: bool = False
     identity: str = ""
     model_root: str = MODEL_ROOT
+    project: str = ""
     token: Token | None = attrs.field(default=None, repr=False, eq=False)
 
     @property
@@ -75,9 +79,12 @@ _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
     "openai_responses": ("api.openai.com",),
     "claude": ("api.anthropic.com",),
     "gemini": ("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
+    "code_assist": ("cloudcode-pa.googleapis.com",),
 }
 _SIGNS_TOO: Final = frozenset({"chatgpt.com"})  # OpenAI's as well, but not its API in all things
-_SIGNERS: Final = {"openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini"}
+_SIGNERS: Final[Mapping[str, str]] = {
+    "openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini", "code_assist": "gemini",
+}  # fmt: skip
 
 
 def _auth(provider: Provider, is_official: bool, key: str) -> dict[str, str]:
@@ -231,6 +238,7 @@ class Catalog:
             is_official=is_official,
             identity=identity_of(provider, credential),
             model_root=provider.model_root,
+            project=provider.project,
             token=token,
         )
 

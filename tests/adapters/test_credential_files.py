@@ -28,6 +28,13 @@ def put(files: CredentialFiles, name: str, data: object = CLAUDE, mode: int = 0o
     return path
 
 
+def test_a_provider_s_terms_are_told_of_once(files: CredentialFiles) -> None:
+    for name in ("a.json", "b.json"):
+        put(files, name)
+    (caution,) = files.scan().notices
+    assert "a.json: Anthropic's terms" in caution
+
+
 def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
     files = CredentialFiles(tmp_path / "nowhere" / "auths")
     assert files.list() == []

@@ -52,5 +52,6 @@ def build_request(request: ChatRequest, target: Target) -> tuple[bytes, tuple[Lo
             losses.dropped(name, "code_assist has no such field")
     inner = {key: value for key, value in envelope.items() if key in _SESSION}
     outer = {key: value for key, value in envelope.items() if key not in _SESSION}
+    outer = {**outer, "project": target.project} if target.project else outer
     body = {"model": plain_model(target.model or request.model), **outer, "request": {**node, **inner}}
     return dumps(body), tuple(losses.found)

@@ -62,6 +62,15 @@ def test_files_that_lead_elsewhere_are_providers_of_the_same_name() -> None:
     ]
 
 
+def test_code_assist_is_on_somebody_s_account() -> None:
+    found = providers_of(
+        Config(), [file("a.json", "gemini", project_id="p"), file("b.json", "gemini-cli", project_id="q")]
+    )
+    assert [(p.name, p.dialect, p.project, p.takes_any) for p in found] == [
+        ("gemini-cli", "code_assist", "p", False), ("gemini-cli", "code_assist", "q", False),
+    ]  # fmt: skip
+
+
 def test_where_the_configuration_sends_a_channel() -> None:
     config = Config(channel_urls=(("claude", "http://127.0.0.1:1"),))
     assert one(config, file("a.json", base_url="http://h")).base_url == "http://127.0.0.1:1"

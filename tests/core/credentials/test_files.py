@@ -106,9 +106,10 @@ def test_where_each_type_has_its_secret() -> None:
         ("x-kilocode-organizationid", "o"),
     )
     google = read({"type": "gemini", "token": {"access_token": "a", "refresh_token": "r", "token_uri": "https://t.example/x",
-                                               "client_id": "c", "client_secret": "s", "expiry": "2026-11-25T00:00:00Z"}})  # fmt: skip
+                                               "client_id": "c", "client_secret": "s", "expiry": "2026-11-25T00:00:00Z"}, "project_id": "p-1,p-2"})  # fmt: skip
     assert (google.secret, google.refresh_token, google.token_url) == ("a", "r", "https://t.example/x")
     assert (google.client_id, google.client_secret, google.expires_at) == ("c", "s", 1795564800.0)
+    assert google.project == "p-1"
     assert read({"type": "xai", "access_token": "a", "token_endpoint": "https://auth.example/t"}).token_url
 
 
@@ -151,6 +152,7 @@ def test_a_type_that_is_not_spoken_is_no_mistake() -> None:
         (claude(base_url="https://me@x"), ["base_url"]),
         (claude(token_uri="http://far.example/x"), ["token_uri"]),
         (claude(token_uri="ftp://far.example/x"), ["token_uri"]),
+        ({"type": "gemini", "token": {"access_token": "a"}, "project_id": " ,p"}, ["project_id"]),
         (claude(headers=[]), ["headers"]),
         (claude(headers={"Host": "x"}), ["headers"]),
         (claude(headers={"a": "b\r\nc"}), ["headers"]),

@@ -317,7 +317,12 @@ def test_where_a_file_has_no_end_yet() -> None:
 )  # fmt: skip
 def test_a_renewed_file_says_what_was_given_and_all_else_as_before(more: dict[str, Any], inside: bool) -> None:
     token = {"access_token": "at-0", "refresh_token": "rt-0"}
-    data = {"type": "gemini" if inside else "claude", **more, **({"token": token} if inside else token)}
+    data = {
+        "type": "gemini" if inside else "claude",
+        "project_id": "p",
+        **more,
+        **({"token": token} if inside else token),
+    }
     after = renewed(data)
     assert json.loads(json.dumps(after)) == after
     read = parse_credential_file(after).credential

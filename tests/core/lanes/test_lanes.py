@@ -415,3 +415,39 @@ def test_an_array_is_kept_alive_by_white_space() -> None:
     talk.wait()
     talk.upstream(STREAM_HEAD + chunked(CLAUDE_STREAM))
     assert isinstance(json.loads(talk.answer()[2]), list)
+
+
+def on_code_assist() -> Conversation:
+    one = provider(
+        dialect="code_assist", base_url="https://cloudcode-pa.googleapis.com", models=(Model("up", "m"),), takes_bearer=True, project="p-1"
+    )  # fmt: skip
+    return Conversation(config(one))
+
+
+def test_code_assist_is_told_on_whose_account() -> None:
+    talk = on_code_assist().client(claude(CLAUDE_ASK)).open()
+    path, headers, body = talk.request_at()
+    assert path == "/v1internal:generateContent"
+    assert headers["authorization"] == "Bearer sk-secret-acme-0"
+    assert headers["user-agent"] == "dragoman/1.2.3"
+    assert (body["model"], body["project"], sorted(body)) == ("up", "p-1", ["model", "project", "request"])
+    talk.upstream(reply((DATA / "codeassist.response.envelope.json").read_bytes()))
+    assert json.loads(talk.answer()[2])["type"] == "message"
+
+
+def test_code_assist_streams() -> None:
+    talk = on_code_assist().client(post(CHAT_ASK | {"stream": True})).open()
+    assert talk.request_at()[0] == "/v1internal:streamGenerateContent?alt=sse"
+    talk.upstream(STREAM_HEAD + chunked((DATA / "codeassist.stream.envelope-thoughts-tool.sse").read_bytes()))
+    status, _, got = talk.answer()
+    assert status == 200
+    assert got.endswith(b"data: [DONE]\n\n")
+
+
+def test_code_assist_fails_and_counts_as_others_do() -> None:
+    talk = on_code_assist().client(gemini("generateContent")).open()
+    talk.upstream(reply((DATA / "codeassist.error.429-quota-reset-delay.json").read_bytes(), status=429))
+    assert talk.answer()[0] == 429
+    talk = on_code_assist().client(claude(CLAUDE_ASK).replace(b"/v1/messages", b"/v1/messages/count_tokens", 1))
+    assert talk.opened == []  # estimated here
+    assert talk.answer()[0] == 200
