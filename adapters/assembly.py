@@ -7,7 +7,7 @@ what there is: a configuration file; none, but provider keys in the environment;
 import gc
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,7 @@ from dragoman.transports.tls import server_context
 CONFIG_VARIABLE: Final = "DRAGOMAN_CONFIG"
 DEFAULT_CONFIG: Final = "config.yaml"
 STATE_FILE: Final = "state.sqlite3"
+USAGE_FILE: Final = "usage.sqlite3"
 _SOON: Final = 0.1  # seconds after which a configuration that was read is taken over, at most
 TRANSPORTS: Final = ("trio", "asyncio")
 
@@ -78,6 +79,7 @@ class Plan:
         notices: What the operator should know, each as one line.
         generated_key: A client key made for this run, to be shown once, or None.
         state_file: Where what is remembered is saved, or None.
+        usage_file: Where the usage ledger is, or None.
         reread: Makes the plan again from a file that may have changed; None when there is no file.
         check: Reads and checks what the file could hold instead; None when there is no file.
 
@@ -89,6 +91,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     generated_key: str | None = attrs.field(default=None, repr=False)
     state_file: Path | None = None
+    usage_file: Path | None = None
     reread: "Callable[[], Plan] | None" = attrs.field(default=None, repr=False, eq=False)
     check: Callable[[bytes], LoadedConfig] | None = attrs.field(default=None, repr=False, eq=False)
 
@@ -142,6 +145,7 @@ def plan_serving(
         overrides.transport,
         notices,
         state_file=state_path(config, environment),
+        usage_file=usage_path(config, environment),
         reread=lambda: plan_serving(config_path, environment, overrides),
         check=lambda content: _allowed(check_content(content, str(config_path), environment), environment, overrides),
     )
@@ -178,6 +182,16 @@ def state_path(config: Config, environment: Mapping[str, str]) -> Path | None:
     return Path(home, "dragoman", STATE_FILE) if os.path.isabs(home) else None
 
 
+def usage_path(config: Config, environment: Mapping[str, str]) -> Path | None:
+    """Where the usage ledger is: where the configuration says, or beside the state file; None for nowhere."""
+    if not config.usage.enabled or config.usage.file == "none":
+        return None
+    if config.usage.file:
+        return Path(config.usage.file)
+    state_file = state_path(config, environment)
+    return None if state_file is None else state_file.with_name(USAGE_FILE)
+
+
 def serve(plan: Plan, announce: Callable[[int], None]) -> None:
     """Run the gateway until it is told to stop (SIGINT, SIGTERM); SIGHUP reads the configuration again.
 
@@ -200,6 +214,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
     if plan.is_demo:
         service, config = _demo(config)
         services.append(service)
+    hearers: list[Callable[[Journal], None]] = []
     gateway = Gateway(
         config,
         version=__version__,
@@ -207,7 +222,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         now=clock.now(),
         new_id=id_maker(),
         draw=draw,
-        record=lambda journal: _record(journal, gateway, logs),
+        record=lambda journal: _record(journal, gateway, logs, hearers),
     )
     services.append(
         Service(
@@ -238,6 +253,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         stack.callback(logs.close)
         if plan.state_file is not None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
+        if plan.usage_file is not None:
+            hearers.append(stack.enter_context(_kept(plan.usage_file, gateway, clock, logs)))
         if plan.reread is not None:
             job, outside.reloading = stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs))
             jobs.append(job)
@@ -300,6 +317,18 @@ def _saved(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[l
     finally:
         saver.take(gateway.router.take_news())
         saver.close()
+
+
+@contextmanager
+def _kept(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Callable[[Journal], None]]:
+    """Write the usage ledger while the block runs; gives what is to be told of each exchange."""
+    from dragoman.adapters.storage.usage_writer import UsageWriter
+
+    writer = UsageWriter(path, lambda: gateway.config.usage, clock.now, lambda text: logs.warning("usage", detail=text))
+    try:
+        yield writer.take
+    finally:
+        writer.close()
 
 
 @contextmanager
@@ -385,9 +414,11 @@ def _begin(announce: Callable[[int], None], port: int) -> None:
     announce(port)
 
 
-def _record(journal: Journal, gateway: Gateway, logs: Logs) -> None:
-    """Write an exchange down, and what it changed for those to come."""
+def _record(journal: Journal, gateway: Gateway, logs: Logs, hearers: Sequence[Callable[[Journal], None]]) -> None:
+    """Write an exchange down, and what it changed for those to come; tell whoever keeps account of exchanges."""
     logs.exchange(journal)
+    for hear in hearers:
+        hear(journal)
     for change in gateway.router.pool.take_changes():
         logs.warning(
             "cooldown" if change.after is not CredentialState.ACTIVE else "credential is well",
@@ -446,6 +477,7 @@ def _plan_without_file(environment: Mapping[str, str], overrides: Overrides, new
         tuple(printable(f"{notice.dotted()}: {notice.message}") for notice in found.notices),
         key,
         state_path(config, environment) if found.providers else None,
+        usage_path(config, environment) if found.providers else None,
     )
 
 
@@ -475,6 +507,7 @@ def _at_home(config: Config) -> Config:
         config,
         unix_socket=home(config.unix_socket),
         state_file=os.path.expanduser(config.state_file),
+        usage=attrs.evolve(config.usage, file=os.path.expanduser(config.usage.file)),
         auth_dir=os.path.expanduser(config.auth_dir),
         ca_file=home(config.ca_file),
         tls=config.tls and ServerTLS(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key)),

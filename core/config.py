@@ -311,6 +311,52 @@ class Cooldowns:
 
 
 @attrs.frozen
+class Price:
+    """What a million tokens cost, in millionths of a currency's unit; so a token costs as many of its trillionths. None: unknown.
+
+    Attributes:
+        pattern: Of upstream models, or of ``provider/model``; ``*`` stands for anything.
+        input: Read, and of no kind that has a price below.
+        output: Written, and of no kind that has a price below.
+        cache_read: Read from a cache.
+        cache_write: Written to a cache.
+        cache_write_1h: Written to a cache that keeps them for an hour.
+        reasoning: Of what is written, reasoning; None: as `output`.
+        audio_input: Sound that is read.
+        audio_output: Sound that is written.
+
+    """
+
+    pattern: str
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+
+
+@attrs.frozen
+class Ledger:
+    """What is kept of exchanges, and for how long.
+
+    Attributes:
+        enabled: Whether anything is.
+        file: A path, ``none``, or empty for a file beside the state file.
+        retention_days: Exchanges older than that are deleted; 0 for never.
+        prices: Of them the longest pattern that matches counts.
+
+    """
+
+    enabled: bool = True
+    file: str = ""
+    retention_days: int = 90
+    prices: tuple[Price, ...] = ()
+
+
+@attrs.frozen
 class ServerTLS:
     """Serve HTTPS: paths of PEM files."""
 
@@ -419,6 +465,7 @@ class Config:
         oauth_clients: As whom new tokens are asked for.
         routing: Who is chosen.
         cooldowns: How long credentials rest.
+        usage: What is kept of exchanges.
         providers: In the order in which they are tried.
         management: Who may manage it.
         cors_origins: Origins that browsers may call us from; ``*`` for all; empty: CORS is off.
@@ -469,3 +516,4 @@ class Config:
     oauth_clients: tuple[OAuthClient, ...] = ()
     routing: Routing = Routing()
     cooldowns: Cooldowns = Cooldowns()
+    usage: Ledger = Ledger()

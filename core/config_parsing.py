@@ -2,7 +2,7 @@
 
 The format is CLIProxyAPI's ``config.yaml`` with a few keys of our own (``allow-open``, ``unix-socket``, ``cors``, ``timeouts``,
 ``limits``, ``ca-file``, ``log-format``, ``dialect``, ``fallbacks``, ``mitigations``, ``cooldowns``, ``quotas``, ``max-concurrency``,
-``strict-translation``, ``state-file``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
+``strict-translation``, ``state-file``, ``usage``). Keys of the original that we do not act on are accepted with one notice each (`dragoman.core.config_keys`); any
 other key is a mistake, where the original ignores it in silence. What is read is listed in docs/reference/configuration.md.
 """
 
@@ -30,6 +30,7 @@ from dragoman.core.config_routing import (
     read_switches,
 )
 from dragoman.core.config_sections import SECTIONS, read_all_providers
+from dragoman.core.config_usage import read_ledger
 from dragoman.core.errors import ConfigError, Mistake
 from dragoman.core.urls import is_loopback, parse_host
 
@@ -39,7 +40,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming",
+    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "usage",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -146,6 +147,7 @@ def _read_top(top: Section) -> Config:
         oauth_clients=read_oauth_clients(top["oauth-clients"].section()),
         routing=read_routing(top["routing"].section()),
         cooldowns=read_cooldowns(top["cooldowns"].section(), top["transient-error-cooldown-seconds"]),
+        usage=read_ledger(top["usage"].section()),
     )
 
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from dragoman.core.alert_rules import AlertRule
-from dragoman.core.config import Config, Cooldowns, Limits, MitigationRule, Routing, Timeouts
+from dragoman.core.config import Config, Cooldowns, Ledger, Limits, MitigationRule, Routing, Timeouts
 from dragoman.core.config_nodes import Section, parse_seconds, parse_size
 from dragoman.core.config_parsing import parse_config
 from dragoman.core.config_sections import SECTIONS
@@ -27,6 +27,7 @@ EVERYTHING: Mapping[str, object] = {
     "mitigations": [{"model": "m", "fallback": "n"}],
     "oauth-model-alias": {"codex": [{"name": "m", "alias": "n"}]},
     "oauth-clients": {"codex": {"client-id": "c"}},
+    "usage": {"prices": {"m": {"input": 1}}},
     "ampcode": {"model-mappings": [{"from": "m", "to": "n"}]},
 }  # fmt: skip
 
@@ -68,6 +69,7 @@ def test_every_key_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mitigations[]", MitigationRule("", "")),
         ("alerts[]", AlertRule("", "", "")),
         ("routing", Routing()),
+        ("usage", Ledger()),
         ("", Config()),
     ],
 )

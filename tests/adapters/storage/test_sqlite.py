@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.adapters.storage import sqlite
-from dragoman.adapters.storage.sqlite import StateFile, StateFileError, peek, records_of, saved_by
+from dragoman.adapters.storage import database as storage
+from dragoman.adapters.storage.sqlite import SCHEMA, StateFile, StateFileError, peek, records_of, saved_by
 
 NOW = 1_800_000_000.0
 JSON = st.recursive(
@@ -68,7 +68,7 @@ def database(path: Path, script: str) -> None:
         connection.executescript(script)
 
 
-OURS = f"PRAGMA application_id = {sqlite.APPLICATION_ID}; PRAGMA user_version = {sqlite.VERSION};"
+OURS = f"PRAGMA application_id = {SCHEMA.application_id}; PRAGMA user_version = {SCHEMA.version};"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_no_text_is_not_read(tmp_path: Path) -> None:
 
 def test_another_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that somebody else is writing to for long is not damaged: it stays where it is."""
-    monkeypatch.setattr(sqlite, "_BUSY", 0.01)
+    monkeypatch.setattr(storage, "BUSY", 0.01)
     path = tmp_path / "state"
     file = StateFile(path, NOW)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
