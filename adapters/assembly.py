@@ -289,6 +289,7 @@ class _Outside:
                 check=plan.check,
                 environment=os.environ,
                 reloading=self.reloading,
+                usage_file=plan.usage_file,
             )
             self._serve = Outside(desk, ROUTES).serve
         return self._serve(request)

@@ -11,7 +11,8 @@ from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
 from dragoman.adapters.management.quotas import ROUTES as QUOTAS
 from dragoman.adapters.management.routes import Route
 from dragoman.adapters.management.serving import Outside
+from dragoman.adapters.management.usage import ROUTES as USAGE
 
 __all__ = ["ROUTES", "Outside", "Route"]
 
-ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS)
+ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS, *USAGE)

@@ -46,6 +46,7 @@ class Desk:
         check: Reads and checks the content of a configuration file. Raises ConfigFileError.
         environment: Where ``${NAME}`` in it is looked up.
         reloading: None when there is no file to be read again.
+        usage_file: The usage ledger; None when none is kept.
 
     """
 
@@ -57,6 +58,7 @@ class Desk:
     check: Callable[[bytes], LoadedConfig] | None = None
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     reloading: Reloading | None = None
+    usage_file: Path | None = None
 
     @property
     def config(self) -> Config:

@@ -34,7 +34,7 @@ _PATIENCE: Final = 10.0  # seconds that sums may take
 _STEPS: Final = 100_000  # of SQLite's machine between looks at the clock
 _SUMS: Final = (
     "count(*), count(*) FILTER (WHERE status >= 400 OR fault <> ''), sum(streamed), sum(attempts), "
-    "count(*) FILTER (WHERE has_usage = 0), count(*) FILTER (WHERE has_usage = 1 AND cost IS NULL), "
+    "count(*) FILTER (WHERE has_usage = 0 AND status < 400), count(*) FILTER (WHERE has_usage = 1 AND cost IS NULL), "
     "sum(input), sum(output), sum(reasoning), sum(cache_read), sum(cache_write), sum(total), "
     f"sum(cost / {_HALF}), sum(cost % {_HALF}), avg(latency), avg(first_byte)"
 )
@@ -70,7 +70,7 @@ class UsageSums:
         failures: Of them those that failed, whoever is to blame.
         streamed: Of them those that were streams.
         attempts: At providers.
-        usage_missing: Exchanges whose tokens nobody counted: they are not in the sums of tokens.
+        usage_missing: Exchanges that had an answer whose tokens nobody counted: they are not in the sums of tokens.
         unpriced: Exchanges with counted tokens of a kind that has no price: they are not in the cost.
         input: Tokens; those read from and written to caches are in it.
         output: Tokens; those of reasoning are in it.

@@ -85,7 +85,7 @@ def expected(entries: Sequence[Entry], by: Sequence[str]) -> dict[tuple[str, ...
         key: (
             len(some),
             sum(e.status >= 400 for e in some),
-            sum(e.usage is None for e in some),
+            sum(e.usage is None and e.status < 400 for e in some),
             sum(e.usage is not None and e.cost is None for e in some),
             added([e.usage.input if e.usage else None for e in some]),
             added([e.usage.total if e.usage else None for e in some]),
@@ -185,7 +185,7 @@ def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_for_programs(tmp_path: Path) -> None:
-    path = filled(tmp_path, [entry(cost=720_000_000), entry(usage=None, status=429)])
+    path = filled(tmp_path, [entry(cost=720_000_000), entry(usage=None, status=429), entry(usage=None)])
     report = read_usage(path, UsageQuery(("upstream-model",), since=NOW, filters=(("client-key", "anna"),)))
     text = orjson.dumps(report_values(report))
     assert b'"cost":0.00072,' in text
@@ -194,7 +194,7 @@ def test_for_programs(tmp_path: Path) -> None:
     assert (found["until"], found["by"], found["filters"]) == (None, ["upstream_model"], {"client_key": "anna"})
     assert found["usage"] == [{"upstream_model": "up-m", **found["total"]}]
     assert found["total"] == {
-        "request_count": 2, "success_count": 1, "failure_count": 1, "streamed_count": 0, "attempt_count": 2, "usage_missing_count": 1,
+        "request_count": 3, "success_count": 2, "failure_count": 1, "streamed_count": 0, "attempt_count": 3, "usage_missing_count": 1,
         "input_tokens": 10, "output_tokens": 5, "reasoning_tokens": 1, "cache_read_tokens": 3, "cache_write_tokens": 2, "total_tokens": 15,
         "cost": 0.00072, "unpriced_count": 0, "latency_ms": 500, "ttfb_ms": 250,
     }  # fmt: skip
