@@ -472,7 +472,7 @@ class Config:
         timeouts: How long we wait.
         limits: How much we take.
         log_format: ``text`` (key=value) or ``json``.
-        strict_translation: What another dialect cannot say is an error, not a loss.
+        strict_translation: What another dialect cannot say is an error, not a loss; hints pass.
         keepalive_seconds: How long a client of a stream may hear nothing before it is sent a comment; 0: for ever.
 
     """

@@ -13,6 +13,7 @@ from dragoman.core.access import ANONYMOUS
 from dragoman.core.answering import Answering
 from dragoman.core.answers import model_card, model_list
 from dragoman.core.chat.fault import TRUNCATED, Fault
+from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey
 from dragoman.core.credentials.outcome import Kind, Outcome, broken, classify, succeeded
@@ -118,6 +119,7 @@ class Exchange:
         self._attempts: list[Attempt] = []
         self._last_failure = ("", 502)
         self._last_reply: Reply | None = None
+        self._answer_losses: Sequence[Loss] = ()  # of an answer that was whole
         self._usage: TokenUsage | None = None
         self.state = State.READY
         self.deadline = self._ends_by
@@ -429,6 +431,7 @@ class Exchange:
                 return
             if reply.fault is None:
                 self._usage = reply.usage
+                self._answer_losses = reply.losses
                 self._note_attempt("ok", "", head.status, self._good(head, now), now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
                 self._end(now)
@@ -728,7 +731,8 @@ class Exchange:
     def _close_journal(self, now: float) -> None:
         self.deadline = math.inf
         request, out, lane = self._request, self._out, self._lane
-        losses = () if lane is None else (*lane.losses, *(self._flow.losses if self._flow is not None else ()))
+        told = self._flow.losses if self._flow is not None else self._answer_losses
+        losses = () if lane is None else (*lane.losses, *told)
         self._gateway.record(
             Journal(
                 request_id=out.request_id,

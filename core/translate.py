@@ -21,7 +21,7 @@ import msgspec
 from dragoman.core.chat.answer import Answer
 from dragoman.core.chat.blocks import Block, Media, Nested, Opaque, ToolResult
 from dragoman.core.chat.fault import Fault
-from dragoman.core.chat.loss import Extras, Loss, dropped
+from dragoman.core.chat.loss import Extras, Loss, dropped, hint
 from dragoman.core.chat.request import ChatRequest, OpaqueTool, Thinking
 from dragoman.core.chat.stream import (
     AnswerStarted,
@@ -87,14 +87,14 @@ def translate_request(
         model: The upstream model's name to write; None: the client's.
         to: What is known of the reader. Facts of the model are looked up when they are not given.
         suffix: Reasoning that the model's name asked for (`dragoman.core.thinking.split_suffix`); overrides the body's.
-        is_strict: Whether a loss is an error.
+        is_strict: Whether a loss is an error, hints excepted.
         path_model: The model from the client's path, for dialects that say it there.
         stream: Whether the client's path asks for a stream, for dialects that say it there.
 
     Raises:
         BadRequest: The body is no request of the source dialect (between equal dialects: no JSON object; the rest is the
             provider's to judge).
-        Untranslatable: The target cannot say something that must not be left out; with `is_strict`, anything.
+        Untranslatable: The target cannot say something that must not be left out; with `is_strict`, anything but hints.
 
     """
     reader, writer = DIALECTS[source], DIALECTS[target]
@@ -108,8 +108,8 @@ def translate_request(
     wanted = attrs.evolve(request, thinking=applied)
     built, more = writer.build_request(wanted, attrs.evolve(to, model=name, facts=facts))
     found = _unique([*losses, *clamped, *foreign_extras(request, writer.words or target), *more])
-    if is_strict and found:
-        first = found[0]
+    first = next((loss for loss in found if not loss.is_harmless), None) if is_strict else None
+    if first is not None:
         raise Untranslatable(f"{first.path}: {first.detail} (strict translation)", param=first.path)
     return TranslatedRequest(built, found, request, asked, applied)
 
@@ -183,7 +183,8 @@ def _block_extras(blocks: Sequence[Block], target: str, path: str) -> Iterator[L
 def _extras_lost(extras: Extras | None, target: str, prefix: str) -> Iterator[Loss]:
     if extras is not None and extras.dialect != target:
         for name in extras.fields:
-            yield dropped(prefix + name, f"only {extras.dialect} knows this field")
+            note = hint if name in extras.minor else dropped
+            yield note(prefix + name, f"only {extras.dialect} knows this field")
 
 
 # ---- answers
@@ -198,6 +199,7 @@ class TranslatedAnswer:
         losses: What did not arrive as it was.
         usage: Counted tokens; None when the provider did not count.
         fault: Set when the provider says in the body of a 2xx answer that it failed; `body` is then the client's error.
+        is_stream: Whether `body` is a stream.
 
     """
 
@@ -205,6 +207,7 @@ class TranslatedAnswer:
     losses: tuple[Loss, ...]
     usage: TokenUsage | None
     fault: Fault | None = None
+    is_stream: bool = False
 
 
 def translate_answer(
@@ -215,6 +218,7 @@ def translate_answer(
     request: ChatRequest | None = None,
     model: str | None = None,
     created: int = 0,
+    as_stream: bool = False,
 ) -> TranslatedAnswer:
     """Translate a whole answer.
 
@@ -225,6 +229,7 @@ def translate_answer(
         request: What the client asked (`TranslatedRequest.request`): names of tools come back as the client wrote them.
         model: The model to name in the answer; None: as the provider says.
         created: Epoch seconds, for dialects that date an answer which the provider did not.
+        as_stream: Write it as a stream, for a client that wants one where the provider gave none.
 
     Raises:
         BadAnswer: The body is no answer of the source dialect.
@@ -232,15 +237,31 @@ def translate_answer(
     """
     reader, writer = DIALECTS[source], DIALECTS[target]
     answer, losses = reader.parse_answer(body)
-    if source == target and model is None:
+    if source == target and model is None and not as_stream:
         return TranslatedAnswer(body, (), answer.usage, answer.fault)
     if answer.fault is not None:
         return TranslatedAnswer(writer.build_error(answer.fault)[1], losses, answer.usage, answer.fault)
     wayback = _wayback(request, reader)
     answer = wayback.restore(answer)
-    built, more = writer.build_answer(answer, AnswerContext(request, model, created))
-    found = [*losses, *_extras_lost(answer.extras, writer.words or target, "answer."), *more]
-    return TranslatedAnswer(built, _unique(found), answer.usage)
+    context = AnswerContext(request, model, created)
+    more: Iterable[Loss]
+    if as_stream:
+        stream = writer.writer(context)
+        built, more = stream.write(list(unfold(answer))), stream.losses
+    else:
+        built, more = writer.build_answer(answer, context)
+    found = [*losses, *_answer_extras(answer, writer.words or target), *more]
+    return TranslatedAnswer(built, _unique(found), answer.usage, is_stream=as_stream)
+
+
+def _answer_extras(answer: Answer, target: str) -> Iterator[Loss]:
+    """Every field of an answer that only its own dialect understands and `target` is not."""
+    yield from _extras_lost(answer.extras, target, "answer.")
+    for choice in answer.choices:
+        yield from _extras_lost(choice.extras, target, "answer.choices.")
+        for block in choice.blocks:
+            if not isinstance(block, Opaque):
+                yield from _extras_lost(block.extras, target, "answer.blocks.")
 
 
 def translate_error(
@@ -367,13 +388,6 @@ class StreamTranslator:
         return deltas
 
 
-def stream_of(
-    answer: Answer, target: str, *, request: ChatRequest | None = None, model: str | None = None, created: int = 0
-) -> bytes:
-    """Write a whole answer as a stream, for a client that wants one where the provider gave none."""
-    return DIALECTS[target].writer(AnswerContext(request, model, created)).write(list(unfold(answer)))
-
-
 class StreamCollector:
     """Gathers a stream into a whole answer, for a client that wants one where the provider only streams.
 
@@ -431,7 +445,6 @@ __all__ = [
     "Untranslatable",
     "foreign_extras",
     "replace_model",
-    "stream_of",
     "translate_answer",
     "translate_error",
     "translate_request",

@@ -211,7 +211,9 @@ _ANSWERS: dict[str, type[pydantic.BaseModel]] = {
     "claude": Message,
     "gemini": gemini.GenerateContentResponse,
 }
-_ANSWER_EXTRAS = {"reasoning_content", "reasoning_details", "images", "extra_content", "store", "queries"}
+_ANSWER_EXTRAS = {
+    "reasoning_content", "reasoning_details", "images", "extra_content", "store", "queries", "finish_message",
+}  # fmt: skip
 
 
 def check_answer(dialect: str, body: bytes) -> None:

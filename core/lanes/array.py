@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import attrs
+
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.json_text import loads
-from dragoman.core.lanes.lane import JSON, Flow, Lane
+from dragoman.core.lanes.lane import EVENTS, JSON, Flow, Lane, Reply
 from dragoman.core.sse import EventReader, ServerSentEvent
 
 
@@ -18,7 +20,16 @@ class AsArray:
         self._lane = lane
         self.path, self.body = lane.path, lane.body
         self.losses, self.asked, self.applied = lane.losses, lane.asked, lane.applied
-        self.answer, self.error = lane.answer, lane.error
+        self.error = lane.error
+
+    def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
+        """The answer; made into a stream, because the client asked for one, it is an array like any other."""
+        reply = self._lane.answer(head, body, now)
+        if EVENTS not in reply.fields:
+            return reply
+        fields = [JSON if field == EVENTS else field for field in reply.fields]
+        elements = [event.data for event in EventReader().feed(reply.body)]
+        return attrs.evolve(reply, fields=fields, body=b"[" + b"\n,".join(elements) + b"]")
 
     def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
         """The stream, as an array."""

@@ -73,6 +73,7 @@ class Reply:
         body: The body.
         usage: Counted tokens, or None.
         fault: What the provider said went wrong, or None.
+        losses: What of the answer could not be said to the client.
 
     """
 
@@ -81,6 +82,7 @@ class Reply:
     body: bytes
     usage: TokenUsage | None = None
     fault: Fault | None = None
+    losses: Sequence[Loss] = ()
 
 
 class Flow(Protocol):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.request import Thinking
 from dragoman.core.chat.target import Target as Reader
-from dragoman.core.dialects import DIALECTS
 from dragoman.core.http_heads import Field, ResponseHead
 from dragoman.core.lanes.flow import TranslatedFlow
 from dragoman.core.lanes.lane import EVENTS, JSON, Ask, Flow, Reply, is_events, loss_header, path_to
@@ -15,7 +14,6 @@ from dragoman.core.translate import (
     StreamCollector,
     StreamTranslator,
     TranslatedRequest,
-    stream_of,
     translate_answer,
     translate_error,
     translate_request,
@@ -40,11 +38,11 @@ class Between:
         self._source, self._target = ask.endpoint.dialect, target.dialect
         self._model = ask.peek.model
 
-    def _fields(self, head: ResponseHead, kind: Field) -> list[Field]:
+    def _fields(self, head: ResponseHead, kind: Field, more: Sequence[Loss] = ()) -> list[Field]:
         fields = [field for field in answer_fields(head) if field[0] != b"content-type"]
         fields.append(kind)
-        if self.losses:
-            fields.append((b"x-dragoman-loss", loss_header(self.losses)))
+        if losses := (*self.losses, *more):
+            fields.append((b"x-dragoman-loss", loss_header(losses)))
         return fields
 
     def error(self, head: ResponseHead, body: bytes, now: float) -> Reply:
@@ -90,17 +88,18 @@ class Translating(Between):
             collector.feed(body)
             answer = collector.close()
         else:
-            if self._streams:
-                whole = DIALECTS[self._target].parse_answer(body)[0]
-                events = stream_of(
-                    whole, self._source, request=self._asked.request, model=self._model, created=int(now)
-                )
-                return Reply(head.status, self._fields(head, EVENTS), events, whole.usage)
             answer = translate_answer(
-                body, self._target, self._source, request=self._asked.request, model=self._model, created=int(now)
+                body,
+                self._target,
+                self._source,
+                request=self._asked.request,
+                model=self._model,
+                created=int(now),
+                as_stream=self._streams,
             )
         status = answer.fault.http_status if answer.fault is not None else head.status
-        return Reply(status, self._fields(head, JSON), answer.body, answer.usage, answer.fault)
+        fields = self._fields(head, EVENTS if answer.is_stream else JSON, answer.losses)
+        return Reply(status, fields, answer.body, answer.usage, answer.fault, answer.losses)
 
     def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
         """The stream in the client's words."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Media, Text, ToolCall, ToolResult
 from dragoman.core.chat.fault import Fault
+from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.request import ChatRequest, CustomTool, FunctionTool, Message, Thinking
 from dragoman.core.chat.stream import AnswerEnded, fold, unfold
 from dragoman.core.chat.target import ANYBODY, Target
@@ -21,7 +22,6 @@ from dragoman.core.translate import (
     StreamCollector,
     StreamTranslator,
     replace_model,
-    stream_of,
     translate_answer,
     translate_error,
     translate_request,
@@ -367,7 +367,7 @@ def test_free_text_of_nothing_comes_back_as_nothing() -> None:
     asked = ChatRequest("m", (Message("user", (Text("go"),)),), tools=(CustomTool("sql"),))
     answer = attrs.evolve(ANSWER, choices=(Choice((ToolCall("c", "sql", '{"input":""}'),), Finish("tool")),))
     translator = StreamTranslator("claude", "openai_chat", request=asked)
-    out = translator.feed(stream_of(answer, "claude")) + translator.close()
+    out = translator.feed(DIALECTS["claude"].writer(AnswerContext()).write(list(unfold(answer)))) + translator.close()
     assert fold(read_all(DIALECTS["openai_chat"].reader(), [out])).blocks == (ToolCall("c", "sql", "", "custom"),)
 
 
@@ -449,8 +449,51 @@ def test_a_collected_stream_may_fail() -> None:
 
 
 def test_a_whole_answer_can_be_streamed() -> None:
+    body = DIALECTS["gemini"].build_answer(ANSWER, AnswerContext())[0]
     for target in DIALECTS:
-        assert plain(fold(read_all(DIALECTS[target].reader(), [stream_of(ANSWER, target)])))[:2] == plain(ANSWER)[:2]
+        done = translate_answer(body, "gemini", target, as_stream=True)
+        assert done.is_stream
+        assert plain(fold(read_all(DIALECTS[target].reader(), [done.body])))[:2] == plain(ANSWER)[:2]
+
+
+def test_a_whole_answer_that_is_streamed_names_the_tools_of_the_client() -> None:
+    asked = ChatRequest("m", (Message("user", (Text("go"),)),), tools=(CustomTool("sql"),))
+    answer = attrs.evolve(ANSWER, choices=(Choice((ToolCall("c", "sql", '{"input":"x"}'),), Finish("tool")),))
+    body = DIALECTS["claude"].build_answer(answer, AnswerContext())[0]
+    done = translate_answer(body, "claude", "openai_chat", request=asked, as_stream=True)
+    out = fold(read_all(DIALECTS["openai_chat"].reader(), [done.body]))
+    assert out.blocks == (ToolCall("c", "sql", "x", "custom"),)
+
+
+def test_fields_of_an_answer_that_only_its_provider_knows_are_told_wherever_they_stand() -> None:
+    node = {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "x"}], "role": "model"},
+                "finishReason": "STOP",
+                "safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT"}],
+            }
+        ],
+        "modelStatus": {"message": "old"},
+    }
+    done = translate_answer(json.dumps(node).encode(), "gemini", "openai_chat")
+    assert [loss.path for loss in done.losses] == ["answer.modelStatus", "answer.choices.safetyRatings"]
+    text = {"type": "text", "text": "x", "odd": 1}
+    node = {"type": "message", "content": [text, {"type": "server_tool_use", "id": "s"}], "stop_reason": "end_turn"}
+    done = translate_answer(json.dumps(node).encode(), "claude", "openai_chat")
+    assert [loss.path for loss in done.losses] == ["answer.blocks.odd", "answer.blocks"]
+
+
+def test_hints_pass_strict_translation() -> None:
+    text = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    node = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [text]}]}
+    body = json.dumps(node).encode()
+    done = translate_request(body, "claude", "openai_chat", is_strict=True)
+    assert done.losses == (Loss("messages[0].content[0].cache", "hint", "OpenAI caches without marks"),)
+    body = json.dumps({**node, "top_k": 3}).encode()
+    with pytest.raises(Untranslatable) as caught:
+        translate_request(body, "claude", "openai_chat", is_strict=True)
+    assert caught.value.param == "top_k"
 
 
 def test_an_empty_error_of_an_equal_dialect_is_filled() -> None:

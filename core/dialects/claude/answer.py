@@ -42,7 +42,10 @@ def build_finish(finish: Finish | None, losses: Losses) -> dict[str, Any]:
     if finish.kind in _INEXACT:
         losses.changed("answer.finish", f"{NAME} cannot say {finish.kind}; it reads {_REASONS[finish.kind]}")
     node = {"stop_reason": _REASONS[finish.kind], "stop_sequence": finish.stop if finish.kind == "stop" else None}
-    if finish.detail is None or node["stop_reason"] != "refusal":
+    if finish.detail is None:
+        return node
+    if node["stop_reason"] != "refusal":
+        losses.dropped("answer.finish.detail", f"{NAME} explains only refusals")
         return node
     return {**node, "stop_details": {"type": "refusal", "category": None, "explanation": finish.detail}}
 
@@ -65,8 +68,9 @@ def parse_usage(node: Mapping[str, Any]) -> TokenUsage:
     )
 
 
-def build_usage(usage: TokenUsage | None) -> dict[str, Any]:
+def build_usage(usage: TokenUsage | None, losses: Losses) -> dict[str, Any]:
     """Write counted tokens; zeros when nobody counted, for the field is mandatory."""
+    losses.uncounted(usage, ("tool_input", "audio_input", "audio_output", "image_input"), NAME)
     usage = usage or TokenUsage()
     node: dict[str, Any] = {
         "input_tokens": max(0, usage.input - usage.cached - usage.cache_written),
@@ -134,7 +138,7 @@ def build_answer(answer: Answer, context: AnswerContext) -> tuple[bytes, tuple[L
         "model": context.model_of(answer.model),
         "content": content,
         **build_finish(answer.finish, losses),
-        "usage": build_usage(answer.usage),
+        "usage": build_usage(answer.usage, losses),
     }
     return dumps(node), tuple(losses.found)
 

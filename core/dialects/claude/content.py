@@ -205,10 +205,7 @@ def _build_block(block: Block, losses: Losses, *, in_result: bool) -> dict[str, 
         case Media():
             return _build_media(block, losses)
         case ToolCall() if not in_result:
-            if block.signature is not None:
-                losses.dropped(
-                    losses.at(block) + ".signature", f"the signature of {block.signature.provider} means nothing here"
-                )
+            losses.unsigned(block, NAME)
             return {**fields_for(NAME, block.extras), "type": "tool_use", **build_use(block)}
         case ToolResult() if not in_result:
             return _build_result(block, losses)
@@ -239,10 +236,7 @@ def _build_text(block: Text, losses: Losses) -> dict[str, Any]:
         node["citations"] = own
     if len(own) < len(block.citations):
         losses.dropped(losses.at(block) + ".citations", f"{NAME} cites only what it found itself")
-    if block.signature is not None:
-        losses.dropped(
-            losses.at(block) + ".signature", f"the signature of {block.signature.provider} means nothing here"
-        )
+    losses.unsigned(block, NAME)
     return node
 
 
@@ -272,12 +266,13 @@ def _build_media(block: Media, losses: Losses) -> dict[str, Any] | None:
     source = _build_source(block, losses)
     if source is None:
         return None
+    losses.unsigned(block, NAME)
     if block.detail != "auto":  # which is what Claude does
         losses.unsaid(block, ("detail",), NAME, at + ".")
     node: dict[str, Any] = {**fields_for(NAME, block.extras)}
     node |= {"type": "image" if block.kind == "image" else "document", "source": source}
     if block.kind == "image":
-        losses.unsaid(block, ("filename", "title", "context"), NAME, at + ".")
+        losses.unsaid(block, ("title", "context"), NAME, at + ".", hints=("filename",))
         return node
     title = block.title or block.filename
     if title is not None:

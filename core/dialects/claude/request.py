@@ -41,6 +41,8 @@ CALL_IDS = NameRule(re.compile(r"[^A-Za-z0-9_-]"), 64)
 # What is asked for when the client set no limit and nothing is known of the model: CLIProxyAPI's precedent.
 DEFAULT_MAX_TOKENS = 32_000
 MIN_BUDGET = 1024
+# The version of the web search that every model takes.
+_SEARCH_TOOL = "web_search_20250305"
 
 _KNOWN = frozenset({
     "model", "max_tokens", "messages", "system", "stream", "stop_sequences", "temperature", "top_p", "top_k", "thinking",
@@ -124,7 +126,7 @@ def _parse_tool(node: dict[str, Any], path: str) -> Tool:
             reading.strings(node, "blocked_domains", path + "."),
             reading.optional_integer(node, "max_uses", path + "."),
             location=location or None,
-            variant=kind,
+            variant=None if kind == _SEARCH_TOOL else kind,
             cache=parse_mark(node),
             extras=extras_of(NAME, node, _SEARCH),
         )
@@ -208,13 +210,14 @@ def build_request(request: ChatRequest, target: Target) -> tuple[bytes, tuple[Lo
         node["cache_control"] = build_mark(request.cache, losses, "request")
     if request.stream:
         node["stream"] = True
-    losses.unsaid(request, _UNSAID, NAME)
+    if request.store:  # not to keep it is what Claude does anyway
+        losses.dropped("store", f"{NAME} keeps no answers")
+    losses.unsaid(request, _UNSAID, NAME, hints=("cache_key",))
     return dumps(node), tuple(losses.found)
 
 
 _UNSAID = (
-    "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "verbosity", "cache_key", "metadata",
-    "store",
+    "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "verbosity", "metadata",
 )  # fmt: skip
 
 
@@ -293,7 +296,9 @@ def _build_tool(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | None:
 def _build_search(tool: WebSearchTool, path: str, losses: Losses) -> dict[str, Any]:
     losses.unsaid(tool, ("context_size",), NAME, path + ".")
     own = tool.variant if tool.variant is not None and re.fullmatch(r"web_search_\d{8}", tool.variant) else None
-    node: dict[str, Any] = {"type": own or "web_search_20250305", "name": "web_search"}
+    if tool.variant not in (None, own):
+        losses.unsaid(tool, (), NAME, path + ".", hints=("variant",))
+    node: dict[str, Any] = {"type": own or _SEARCH_TOOL, "name": "web_search"}
     if tool.allowed_domains:
         node["allowed_domains"] = list(tool.allowed_domains)
     if tool.blocked_domains:
@@ -316,7 +321,7 @@ def _build_output(request: ChatRequest, node: dict[str, Any], losses: Losses) ->
     if schema != output.schema:
         losses.changed("output.schema", f"{NAME} takes a smaller JSON Schema; the rest became description")
     node["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    losses.unsaid(output, ("name", "description"), NAME, "output.")
+    losses.unsaid(output, ("description",), NAME, "output.", hints=("name",))
 
 
 def _build_thinking(request: ChatRequest, target: Target, node: dict[str, Any], losses: Losses) -> None:
@@ -439,7 +444,7 @@ def _build_messages(
             out[-1]["content"] += content
         else:
             out.append({**fields_for(NAME, message.extras), "role": message.role, "content": content})
-        losses.unsaid(message, ("name", "phase"), NAME, "messages.")
+        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase",))
     return system, _finished(out, model, losses)
 
 

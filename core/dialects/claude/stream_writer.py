@@ -128,7 +128,7 @@ class Writer:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": build_usage(self._usage),
+            "usage": build_usage(self._usage, self._collect),
         }
         out.append(_event(b"message_start", {"message": message}))
 
@@ -226,7 +226,7 @@ class Writer:
     def _end(self, out: list[bytes]) -> None:
         self._end_block(out)
         reason = build_finish(self._finish, self._collect)
-        out.append(_event(b"message_delta", {"delta": reason, "usage": build_usage(self._usage)}))
+        out.append(_event(b"message_delta", {"delta": reason, "usage": build_usage(self._usage, self._collect)}))
         out.append(_STOP)
 
 

@@ -38,6 +38,8 @@ _ANSWER = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"
 _CANDIDATE = (
     "safetyRatings", "avgLogprobs", "tokenCount", "urlContextMetadata", "groundingMetadata", "citationMetadata",
 )  # fmt: skip
+# Of these, what the hub says as citations.
+_READ = frozenset({"groundingMetadata", "citationMetadata"})
 
 
 # ---- in
@@ -99,7 +101,7 @@ def parse_node(node: dict[str, Any]) -> tuple[Answer, tuple[Loss, ...]]:
 
 def _extras(node: dict[str, Any]) -> Extras | None:
     fields = {key: node[key] for key in _CANDIDATE if node.get(key) is not None}
-    return Extras(NAME, fields) if fields else None
+    return Extras(NAME, fields, _READ) if fields else None
 
 
 # ---- out
@@ -121,7 +123,7 @@ def build_node(answer: Answer, context: AnswerContext) -> tuple[dict[str, Any], 
     else:
         node["candidates"] = [_build_choice(choice, n, losses) for n, choice in enumerate(answer.choices)]
     if answer.usage is not None:
-        node["usageMetadata"] = build_usage(answer.usage)
+        node["usageMetadata"] = build_usage(answer.usage, losses)
     node["modelVersion"] = context.model_of(answer.model)
     if answer.id:
         node["responseId"] = answer.id

@@ -335,7 +335,7 @@ class PartWriter:
             return node
         if sign.provider == self.provider:
             return {**node, "thoughtSignature": sign.value}
-        self.losses.dropped(at + ".signature", f"the signature of {sign.provider} means nothing here")
+        self.losses.hint(at + ".signature", f"the signature of {sign.provider} means nothing here")
         return node
 
     def _reasoning(self, block: Reasoning, at: str) -> list[dict[str, Any]]:
@@ -384,7 +384,7 @@ class PartWriter:
         if isinstance(block.source, Nested):
             self.losses.changed(at, f"{NAME} has no documents of blocks; its blocks were put in its place")
             return self.build(inner for inner in block.source.blocks if isinstance(inner, Text | Media))
-        self.losses.unsaid(block, ("filename", "title", "context"), NAME, at + ".")
+        self.losses.unsaid(block, ("title", "context"), NAME, at + ".", hints=("filename",))
         if block.detail not in (None, "auto"):
             self.losses.dropped(at + ".detail", f"{NAME} cannot say how closely to look at one image")
         if block.cite is not None:

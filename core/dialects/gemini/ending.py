@@ -87,8 +87,9 @@ def _of(node: Mapping[str, Any], key: str, modality: str) -> int:
     return sum(count(d.get("tokenCount")) for d in details if reading.text(d, "modality").upper() == modality)
 
 
-def build_usage(usage: TokenUsage) -> dict[str, Any]:
+def build_usage(usage: TokenUsage, losses: Losses) -> dict[str, Any]:
     """Write counted tokens."""
+    losses.uncounted(usage, ("cache_written", "web_searches"), NAME)
     node: dict[str, Any] = {
         "promptTokenCount": usage.input - usage.tool_input,
         "candidatesTokenCount": usage.output - usage.reasoning,

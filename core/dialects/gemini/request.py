@@ -235,7 +235,7 @@ def build_node(request: ChatRequest, target: Target) -> tuple[dict[str, Any], Lo
         node["store"] = request.store
     if request.parallel_tool_calls is False:
         losses.dropped("parallel_tool_calls", f"{NAME} cannot be held to one call at a time")
-    losses.unsaid(request, ("logit_bias", "verbosity", "user", "cache_key", "metadata"), NAME)
+    losses.unsaid(request, ("logit_bias", "verbosity", "user", "metadata"), NAME, hints=("cache_key",))
     _count_marks(request, losses)
     return node, losses
 
@@ -245,7 +245,7 @@ def _count_marks(request: ChatRequest, losses: Losses) -> None:
     places += [block for message in request.messages for block in message.content]
     marks = sum(getattr(place, "cache", None) is not None for place in places)
     if marks:
-        losses.dropped("cache", f"{NAME} caches without marks; {marks} were left out")
+        losses.hint("cache", f"{NAME} caches without marks; {marks} were left out")
 
 
 def _build_tool_fields(
@@ -295,7 +295,7 @@ def _build_output(
         config["responseJsonSchema" if takes_json_schema else "responseSchema"] = schema
         if lost:
             losses.changed("output.schema", f"{NAME} takes a smaller JSON Schema, without: {', '.join(lost)}")
-    losses.unsaid(output, ("name", "description"), NAME, "output.")
+    losses.unsaid(output, ("description",), NAME, "output.", hints=("name",))
 
 
 def _build_thinking(
@@ -356,7 +356,7 @@ def _build_contents(
     contents: list[dict[str, Any]] = []
     for message in rest:
         _build_message(message, writer, contents)
-        losses.unsaid(message, ("name", "phase"), NAME, "messages.")
+        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase",))
     if not contents:
         said = next((block for block in reversed(told) if isinstance(block, Text) and block.text), Text("(no message)"))
         told = [block for block in told if block is not said]

@@ -121,7 +121,7 @@ class Writer:
             case AnswerStarted():
                 self._begin(delta)
             case UsageUpdate(usage):
-                self._usage = b'"usageMetadata":' + dumps(build_usage(usage)) + b","
+                self._usage = b'"usageMetadata":' + dumps(build_usage(usage, self._collect)) + b","
                 self._renew()
             case Ping():
                 out.append(b"\n")

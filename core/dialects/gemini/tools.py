@@ -40,7 +40,11 @@ def parse_tools(node: dict[str, Any]) -> list[Tool]:
                 out += [_parse_function(f, where) for f, where in reading.objects(tool, key, path + ".")]
             elif key in _SEARCHES:
                 options = reading.an_object(value, f"{path}.{key}")
-                out.append(WebSearchTool(variant=key, extras=extras_of(NAME, options, frozenset())))
+                out.append(
+                    WebSearchTool(
+                        variant=None if key == _SEARCHES[0] else key, extras=extras_of(NAME, options, frozenset())
+                    )
+                )
             else:
                 out.append(OpaqueTool(NAME, key, {key: value}))
     return out
@@ -126,7 +130,10 @@ def build_tools(
 def _build_search(tool: WebSearchTool, losses: Losses, path: str) -> dict[str, Any]:
     unsaid = ("allowed_domains", "blocked_domains", "max_uses", "context_size", "location")
     losses.unsaid(tool, unsaid, NAME, path + ".")
-    return {tool.variant if tool.variant in _SEARCHES else "googleSearch": dict(fields_for(NAME, tool.extras))}
+    own = tool.variant if tool.variant in _SEARCHES else _SEARCHES[0]
+    if tool.variant not in (None, own):
+        losses.unsaid(tool, (), NAME, path + ".", hints=("variant",))
+    return {own: dict(fields_for(NAME, tool.extras))}
 
 
 def _build_function(

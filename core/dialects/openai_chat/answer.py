@@ -48,9 +48,12 @@ _REASONS: Mapping[FinishKind, str] = {
     "filter": "content_filter", "recitation": "content_filter", "malformed_call": "stop", "pause": "stop", "other": "stop",
 }  # fmt: skip
 _EXACT = frozenset({"end", "length", "tool", "filter"})
+# The provider's explanation, beside ``finish_reason``: no word of OpenAI's, but SDKs let it pass, and it is all that is known of a call
+# that could not be read.
+DETAIL = "finish_message"
 
 
-def parse_finish(reason: str, *, has_calls: bool, has_refusal: bool) -> Finish:
+def parse_finish(reason: str, *, has_calls: bool, has_refusal: bool, detail: str | None = None) -> Finish:
     """Say why an answer ended.
 
     Whether tools are called shows in the answer, not in the reason: some servers say ``stop``, and so did OpenAI when the choice
@@ -63,7 +66,7 @@ def parse_finish(reason: str, *, has_calls: bool, has_refusal: bool) -> Finish:
         kind = "refusal"
     elif kind == "tool":
         kind = "end"
-    return Finish(kind, raw=(NAME, reason))
+    return Finish(kind, raw=(NAME, reason), detail=detail)
 
 
 def build_finish(finish: Finish | None, losses: Losses, *, has_refusal: bool) -> str:
@@ -71,6 +74,7 @@ def build_finish(finish: Finish | None, losses: Losses, *, has_refusal: bool) ->
     if finish is None:
         return "stop"
     if finish.kind == "refusal" and not has_refusal:
+        losses.changed("answer.finish", f"{NAME} cannot say a refusal without words; it reads content_filter")
         return "content_filter"
     if finish.kind not in _EXACT and finish.kind != "refusal":
         losses.changed("answer.finish", f"{NAME} cannot say {finish.kind}; it reads {_REASONS[finish.kind]}")
@@ -96,8 +100,9 @@ def parse_usage(node: Mapping[str, Any]) -> TokenUsage:
     )
 
 
-def build_usage(usage: TokenUsage) -> dict[str, Any]:
+def build_usage(usage: TokenUsage, losses: Losses) -> dict[str, Any]:
     """Write counted tokens."""
+    losses.uncounted(usage, ("cache_written_1h", "tool_input", "web_searches"), NAME)
     node: dict[str, Any] = {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
@@ -132,6 +137,7 @@ def parse_answer(body: bytes) -> tuple[Answer, tuple[Loss, ...]]:
             reading.text(choice, "finish_reason"),
             has_calls=any(isinstance(block, ToolCall) for block in blocks),
             has_refusal=any(isinstance(block, Refusal) for block in blocks),
+            detail=reading.text_or_none(choice, DETAIL),
         )
         tokens = reading.sub_object(choice, "logprobs").get("content")
         choices.append(Choice(tuple(blocks), finish, tuple(tokens) if isinstance(tokens, list) else None))
@@ -207,7 +213,10 @@ def build_answer(answer: Answer, context: AnswerContext) -> tuple[bytes, tuple[L
         message = _build_message(choice, losses)
         reason = build_finish(choice.finish, losses, has_refusal=message["refusal"] is not None)
         logprobs = None if choice.logprobs is None else {"content": list(choice.logprobs), "refusal": None}
-        choices.append({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason})
+        said = {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason}
+        if choice.finish is not None and choice.finish.detail is not None:
+            said[DETAIL] = choice.finish.detail
+        choices.append(said)
     node: dict[str, Any] = {
         **fields_for(NAME, answer.extras),
         "id": foreign_id(answer.id, "chatcmpl-"),
@@ -217,7 +226,7 @@ def build_answer(answer: Answer, context: AnswerContext) -> tuple[bytes, tuple[L
         "choices": choices,
     }
     if answer.usage is not None:
-        node["usage"] = build_usage(answer.usage)
+        node["usage"] = build_usage(answer.usage, losses)
     return dumps(node), tuple(losses.found)
 
 
@@ -233,9 +242,9 @@ def _build_message(choice: Choice, losses: Losses) -> dict[str, Any]:
             case Text():
                 offset = sum(map(len, text))
                 notes += [note for c in block.citations if (note := build_citation(c, offset, losses)) is not None]
-                if block.signature is not None:
-                    losses.dropped("answer.text.signature", f"{NAME} has no place for a signature of text")
                 text.append(block.text)
+                if block.signature is not None:  # Gemini signs text, too
+                    reasoning.add(Reasoning("", block.signature))
             case Refusal():
                 refusal.append(block.text)
             case Reasoning():

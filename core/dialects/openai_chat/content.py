@@ -155,6 +155,7 @@ def _build_part(block: Block, target: Target, losses: Losses) -> list[dict[str, 
         case Text():
             if block.citations:
                 losses.dropped(losses.at(block) + ".citations", f"{NAME} takes no citations in a request")
+            losses.unsigned(block, target.provider)
             return [_marked({"type": "text", "text": block.text}, block, target, losses)] if block.text else []
         case Refusal():
             return [_marked({"type": "refusal", "refusal": block.text}, block, target, losses)]
@@ -163,6 +164,7 @@ def _build_part(block: Block, target: Target, losses: Losses) -> list[dict[str, 
             return build_parts(blocks, target, losses)
         case Media():
             part = _build_media(block, losses)
+            losses.unsigned(block, target.provider)
             return [] if part is None else [_marked(part, block, target, losses)]
         case Opaque(dialect=dialect, value=value) if dialect == NAME:
             return [value]
@@ -201,17 +203,18 @@ def _build_media(block: Media, losses: Losses) -> dict[str, Any] | None:
 
 def _marked(part: dict[str, Any], block: Text | Refusal | Media, target: Target, losses: Losses) -> dict[str, Any]:
     part = {**fields_for(NAME, block.extras), **part}
-    if block.cache is not None:
-        if target.is_official:
-            losses.dropped(losses.at(block) + ".cache", "OpenAI caches without marks")
-        else:
-            part["cache_control"] = build_mark(block.cache)
+    mark_cached(part, block.cache, target, losses, losses.at(block))
     return part
 
 
-def build_mark(mark: CacheMark) -> dict[str, Any]:
-    """Write a cache mark the way OpenRouter and others take it."""
-    return {"type": "ephemeral"} if mark.ttl is None else {"type": "ephemeral", "ttl": mark.ttl}
+def mark_cached(node: dict[str, Any], mark: CacheMark | None, target: Target, losses: Losses, path: str) -> None:
+    """Write a cache mark into what it stands on, the way OpenRouter and others take it."""
+    if mark is None:
+        return
+    if target.is_official:
+        losses.hint(path + ".cache", "OpenAI caches without marks")
+    else:
+        node["cache_control"] = {"type": "ephemeral"} if mark.ttl is None else {"type": "ephemeral", "ttl": mark.ttl}
 
 
 # ---- tools
@@ -269,11 +272,7 @@ def build_tool(tool: FunctionTool | CustomTool, target: Target, losses: Losses, 
         if tool.strict is not None:
             body["strict"] = tool.strict
         node = {"type": "function", "function": body}
-    if tool.cache is not None:
-        if target.is_official:
-            losses.dropped(path + ".cache", "OpenAI caches without marks")
-        else:
-            node["cache_control"] = build_mark(tool.cache)
+    mark_cached(node, tool.cache, target, losses, path)
     return {**fields_for(NAME, tool.extras), **node}
 
 

@@ -33,6 +33,7 @@ from dragoman.core.dialects.openai_chat.content import (
     build_choice,
     build_parts,
     build_tool,
+    mark_cached,
     parse_call,
     parse_choice,
     parse_content,
@@ -308,7 +309,7 @@ def build_request(request: ChatRequest, target: Target) -> tuple[bytes, tuple[Lo
     if request.user is not None:
         node["safety_identifier" if target.is_official else "user"] = request.user
     if request.cache is not None:
-        losses.dropped("cache", "OpenAI caches without marks")
+        losses.hint("cache", "OpenAI caches without marks")
     _build_tools(request, target, node, losses)
     _build_output(request, node)
     _build_thinking(request.thinking, node, losses)
@@ -363,7 +364,9 @@ def _refuses_search(model: str | None) -> bool:
 
 
 def _build_search(tool: WebSearchTool, losses: Losses, path: str) -> dict[str, Any]:
-    losses.unsaid(tool, ("allowed_domains", "blocked_domains", "max_uses", "cache"), NAME, path + ".")
+    losses.unsaid(
+        tool, ("allowed_domains", "blocked_domains", "max_uses"), NAME, path + ".", hints=("cache", "variant")
+    )
     node: dict[str, Any] = {**fields_for(NAME, tool.extras)}
     if tool.context_size is not None:
         node["search_context_size"] = tool.context_size
@@ -425,14 +428,17 @@ def _build_messages(request: ChatRequest, target: Target, losses: Losses) -> lis
             role = message.role if target.is_official else "system"
             parts = build_parts(message.content, target, losses)
             if parts:
-                out.append(_named({"role": role, "content": _text_or_parts(parts)}, message))
+                out.append(_named({"role": role, "content": _text_or_parts(parts)}, message, target, losses))
     return out
 
 
-def _named(node: dict[str, Any], message: Message) -> dict[str, Any]:
+def _named(node: dict[str, Any], message: Message, target: Target, losses: Losses) -> dict[str, Any]:
+    """A message with what stands on it as a whole."""
     node = {**fields_for(NAME, message.extras), **node}
     if message.name is not None:
         node["name"] = message.name
+    mark_cached(node, message.cache, target, losses, "messages")
+    losses.unsaid(message, (), NAME, "messages.", hints=("phase",))
     return node
 
 
@@ -462,12 +468,14 @@ def _build_user(message: Message, target: Target, losses: Losses) -> list[dict[s
         if block.is_error:
             losses.dropped("tool_result.is_error", f"{NAME} cannot say that a tool failed; its text is unchanged")
         content = _text_or_parts(build_parts(inside, target, losses), None if target.is_official else "\n")
-        out.append({"role": "tool", "tool_call_id": block.call_id, "content": content})
+        result = {"role": "tool", "tool_call_id": block.call_id, "content": content}
+        mark_cached(result, block.cache, target, losses, losses.at(block))
+        out.append(result)
     # Two messages, lest the user's own images be taken for the tool's.
     for blocks in (behind, rest):
         parts = build_parts(blocks, target, losses)
         if parts:
-            out.append(_named({"role": "user", "content": _text_or_parts(parts)}, message))
+            out.append(_named({"role": "user", "content": _text_or_parts(parts)}, message, target, losses))
     return out
 
 
@@ -481,6 +489,7 @@ def _build_assistant(message: Message, target: Target, losses: Losses) -> dict[s
         match block:
             case ToolCall():
                 calls.append(build_call(_without_foreign_signature(block, target, losses)))
+                mark_cached(calls[-1], block.cache, target, losses, losses.at(block))
             case Reasoning():
                 details += fields_for(NAME, block.extras).get("reasoning_details", [])
                 if target.reads_reasoning and block.text:
@@ -491,6 +500,7 @@ def _build_assistant(message: Message, target: Target, losses: Losses) -> dict[s
                 losses.dropped(losses.at(block), f"only {dialect} has blocks of the kind {block.kind}")
             case Media():
                 losses.dropped(losses.at(block), f"{NAME} takes no media from the assistant")
+                losses.unsigned(block, target.provider)
             case _:
                 if calls and isinstance(block, Text):
                     losses.changed(losses.at(block), f"{NAME} puts text before the calls of a turn")
@@ -505,7 +515,7 @@ def _build_assistant(message: Message, target: Target, losses: Losses) -> dict[s
         node["reasoning_details"] = details
     if calls:
         node["tool_calls"] = calls
-    return _named(node, message)
+    return _named(node, message, target, losses)
 
 
 def _without_foreign_signature(call: ToolCall, target: Target, losses: Losses) -> ToolCall:
@@ -513,5 +523,5 @@ def _without_foreign_signature(call: ToolCall, target: Target, losses: Losses) -
     if sign is None or sign.provider == target.provider:
         return call
     # Only Google's own compatible endpoint reads it; everywhere else it would be another provider's secret.
-    losses.dropped(losses.at(call) + ".signature", f"the signature of {sign.provider} means nothing here")
+    losses.unsigned(call, target.provider)
     return attrs.evolve(call, signature=None)

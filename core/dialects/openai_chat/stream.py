@@ -35,6 +35,7 @@ from dragoman.core.chat.stream import (
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.event_stream import EventStreamReader
 from dragoman.core.dialects.openai_chat.answer import (
+    DETAIL,
     parse_citations,
     parse_finish,
     parse_images,
@@ -79,6 +80,7 @@ class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    finish_message: str | None = None
     logprobs: dict[str, Any] | None = None
 
 
@@ -123,7 +125,8 @@ def _leniently(node: dict[str, Any]) -> _Chunk:
         )
         index = reading.whole(choice, "index") or 0
         logprobs = reading.sub_object(choice, "logprobs") or None
-        choices.append(_Choice(index, read, reading.text_or_none(choice, "finish_reason"), logprobs))
+        ending = (reading.text_or_none(choice, "finish_reason"), reading.text_or_none(choice, DETAIL))
+        choices.append(_Choice(index, read, *ending, logprobs))
     usage = reading.sub_object(node, "usage") or None
     created = reading.whole(node, "created")
     return _Chunk(
@@ -219,7 +222,7 @@ class _ChoiceReader:
         elif choice.logprobs and self.finish is None:
             self._beside(choice, _Delta(), losses)
         if choice.finish_reason is not None and self.finish is None:
-            self.end(choice.finish_reason)
+            self.end(choice.finish_reason, choice.finish_message)
 
     def begin(self, kind: type) -> None:
         """Make sure that a block of this kind is open."""
@@ -238,10 +241,10 @@ class _ChoiceReader:
             self.out.append(BlockEnded(self.index))
         self.kind = None
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, detail: str | None = None) -> None:
         """The choice is complete."""
         self._close()
-        self.finish = parse_finish(reason, has_calls=self.ordinal > 0, has_refusal=self.saw_refusal)
+        self.finish = parse_finish(reason, has_calls=self.ordinal > 0, has_refusal=self.saw_refusal, detail=detail)
         self.out.append(Finished(self.finish, self.index))
 
     def _details(self, delta: _Delta, *, shown: bool) -> None:

@@ -34,13 +34,13 @@ from dragoman.core.chat.stream import (
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects.dialect import AnswerContext
 from dragoman.core.dialects.openai_chat.answer import (
+    DETAIL,
     ReasoningParts,
     build_citation,
     build_finish,
     build_image,
     build_usage,
 )
-from dragoman.core.dialects.openai_chat.content import NAME
 from dragoman.core.dialects.openai_chat.errors import error_node
 from dragoman.core.json_text import dumps, escape_separators, quote
 
@@ -110,7 +110,12 @@ class Writer:
                 out.append(b": ping\n\n")
             case AnswerEnded():
                 if self._counts and self._usage is not None:
-                    out.append(self._begun + b'"choices":[],"usage":' + dumps(build_usage(self._usage)) + b"}\n\n")
+                    out.append(
+                        self._begun
+                        + b'"choices":[],"usage":'
+                        + dumps(build_usage(self._usage, self._collect))
+                        + b"}\n\n"
+                    )
                 out.append(b"data: [DONE]\n\n")
             case StreamFailed(fault):
                 out.append(b"data: " + dumps({"error": error_node(fault)}) + b"\n\n")
@@ -194,12 +199,11 @@ class Writer:
         if choice.notes:
             out += [choice.head, dumps({"annotations": choice.notes}), self._tail]
             choice.notes = []
-        if choice.kind is None and choice.length:
+        is_text = choice.kind is None
+        if is_text:
             choice.offset += choice.length
-            if choice.sign is not None:
-                self._collect.dropped("answer.text.signature", f"{NAME} has no place for a signature of text")
-        elif choice.sign is not None:
-            detail = choice.reasoning.detail(choice.sign, choice.length)
+        if choice.sign is not None:  # Gemini signs text, too
+            detail = choice.reasoning.detail(choice.sign, 0 if is_text else choice.length)
             out += [choice.head, dumps({"reasoning_details": [detail]}), self._tail]
         choice.kind = None
         choice.length = 0
@@ -220,7 +224,10 @@ class Writer:
 
     def _finish(self, finish: Finish, choice: _ChoiceWriter, out: list[bytes]) -> None:
         reason = build_finish(finish, self._collect, has_refusal=choice.refused)
-        out += [choice.head, b"{}", self._tail.replace(b"null", b'"%b"' % reason.encode(), 1)]
+        said = b'"%b"' % reason.encode()
+        if finish.detail is not None:
+            said += b',"%b":%b' % (DETAIL.encode(), quote(finish.detail))
+        out += [choice.head, b"{}", self._tail.replace(b"null", said, 1)]
 
 
 _ARGUMENTS = b'{"tool_calls":[{"index":%d,"function":{"arguments":'

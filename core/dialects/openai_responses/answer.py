@@ -43,6 +43,7 @@ _TIERS = ("auto", "default", "flex", "scale", "priority")
 _REASONS: Mapping[FinishKind, str] = {
     "length": "max_output_tokens", "context": "max_output_tokens", "filter": "content_filter", "recitation": "content_filter",
 }  # fmt: skip
+_UNCOUNTED = ("cache_written_1h", "tool_input", "audio_input", "audio_output", "image_input", "web_searches")
 _EXACT = frozenset({"end", "length", "tool", "filter"})
 
 
@@ -105,19 +106,28 @@ def _phased(message: Message) -> Iterable[Block]:
     """The blocks of a message; its first text remembers the phase, which has to be sent back."""
     for n, block in enumerate(message.content):
         if n == 0 and message.phase is not None and isinstance(block, Text):
-            extras = Extras(NAME, {**(block.extras.fields if block.extras else {}), "phase": message.phase})
+            extras = phased(message.phase, block.extras)
             yield Text(block.text, block.citations, extras=extras)
         else:
             yield block
+
+
+def phased(phase: str, extras: Extras | None = None) -> Extras:
+    """The extras of a text that begins a message of this phase, a label that has to be sent back."""
+    fields = extras.fields if extras is not None else {}
+    return Extras(NAME, {**fields, "phase": phase}, frozenset({"phase"}))
 
 
 def parse_finish(node: Mapping[str, Any], *, has_calls: bool, has_refusal: bool) -> Finish:
     """Say why an answer ended."""
     status = reading.text(node, "status")
     if status == "incomplete":
-        reason = reading.text(reading.sub_object(node, "incomplete_details"), "reason")
+        why = reading.sub_object(node, "incomplete_details")
+        reason = reading.text(why, "reason")
         kinds: dict[str, FinishKind] = {"max_output_tokens": "length", "content_filter": "filter"}
-        return Finish(kinds.get(reason, "other"), raw=(NAME, f"{status}:{reason}"))
+        return Finish(
+            kinds.get(reason, "other"), raw=(NAME, f"{status}:{reason}"), detail=reading.text_or_none(why, "message")
+        )
     kind: FinishKind = "tool" if has_calls else "refusal" if has_refusal else "end"
     return Finish(kind, raw=(NAME, status))
 
@@ -140,10 +150,11 @@ def parse_usage(node: Mapping[str, Any]) -> TokenUsage:
 # ---- out
 
 
-def build_usage(usage: TokenUsage | None) -> dict[str, Any] | None:
+def build_usage(usage: TokenUsage | None, losses: Losses) -> dict[str, Any] | None:
     """Write counted tokens; clients insist on both groups of details."""
     if usage is None:
         return None
+    losses.uncounted(usage, _UNCOUNTED, NAME)
     return {
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_written},
@@ -166,7 +177,7 @@ def build_answer(answer: Answer, context: AnswerContext) -> tuple[bytes, tuple[L
         **build_frame(answer.id, answer.model, answer.created, context),
         **ending,
         "output": _Output(answer.id, choice.logprobs, losses).write(choice.blocks, is_cut=is_cut(finish)),
-        "usage": build_usage(answer.usage),
+        "usage": build_usage(answer.usage, losses),
     }
     return dumps(node), tuple(losses.found)
 
@@ -222,13 +233,16 @@ def build_ending(finish: Finish | None, losses: Losses, *, has_refusal: bool) ->
     reason = _REASONS.get(kind)
     if kind == "refusal" and not has_refusal:
         reason = "content_filter"
+        losses.changed("answer.finish", f"{NAME} cannot say a refusal without words; it reads {reason}")
     elif kind not in _EXACT and kind != "refusal":
         losses.changed("answer.finish", f"{NAME} cannot say {kind}; it reads {reason or 'completed'}")
-    return {
-        "status": "completed" if reason is None else "incomplete",
-        "error": None,
-        "incomplete_details": None if reason is None else {"reason": reason},
-    }
+    why = None if reason is None else {"reason": reason}
+    if finish is not None and finish.detail is not None:
+        if why is None:
+            losses.dropped("answer.finish.detail", f"{NAME} explains only answers that are incomplete")
+        else:
+            why["message"] = finish.detail  # no word of OpenAI's, but SDKs let it pass
+    return {"status": "completed" if why is None else "incomplete", "error": None, "incomplete_details": why}
 
 
 def item_id(kind: str, answer_id: str, index: int) -> str:

@@ -26,6 +26,7 @@ from dragoman.core.chat.media import data_url, inline_of, standard_base64
 from dragoman.core.dialects import reading
 
 NAME = "openai_responses"
+PROVIDER = "openai"
 # Opaque blocks of this kind are parts of a message; all others are items of their own.
 PART = "content part "
 
@@ -166,11 +167,7 @@ def build_output_parts(blocks: Iterable[Block], losses: Losses) -> list[dict[str
     for block in blocks:
         match block:
             case Text():
-                if block.signature is not None:
-                    losses.dropped(
-                        losses.at(block) + ".signature",
-                        f"the signature of {block.signature.provider} means nothing here",
-                    )
+                losses.unsigned(block, PROVIDER)
                 notes = [c for x in block.citations if (c := build_citation(x, len(block.text), losses)) is not None]
                 if block.text:
                     parts.append({**fields_for(NAME, block.extras), **output_text(block.text, notes)})
@@ -180,9 +177,11 @@ def build_output_parts(blocks: Iterable[Block], losses: Losses) -> list[dict[str
                 parts.append(value)
             case _:
                 losses.dropped(losses.at(block), f"{NAME} takes no {_what(block)} from the assistant")
+                if isinstance(block, Media):
+                    losses.unsigned(block, PROVIDER)
                 continue
         if not isinstance(block, Opaque) and block.cache is not None:
-            losses.dropped(losses.at(block) + ".cache", f"{NAME} marks only what it is told, not what it said")
+            losses.hint(losses.at(block) + ".cache", f"{NAME} marks only what it is told, not what it said")
     return parts
 
 
@@ -192,7 +191,8 @@ def build_input_parts(blocks: Iterable[Block], losses: Losses) -> list[dict[str,
     for block in blocks:
         match block:
             case Text():
-                losses.unsaid(block, ("citations", "signature"), NAME, losses.at(block) + ".")
+                losses.unsaid(block, ("citations",), NAME, losses.at(block) + ".")
+                losses.unsigned(block, PROVIDER)
                 if block.text:
                     parts.append(_marked({"type": "input_text", "text": block.text}, block, losses))
             case Refusal():
@@ -218,13 +218,14 @@ def _what(block: Block) -> str:
 
 def _build_media(block: Media, losses: Losses) -> dict[str, Any] | None:
     at = losses.at(block)
-    losses.unsaid(block, ("title", "context", "cite", "signature"), NAME, at + ".")
+    losses.unsaid(block, ("title", "context", "cite"), NAME, at + ".")
+    losses.unsigned(block, PROVIDER)
     source = block.source
     if isinstance(source, FileId) and source.dialect != NAME:
         losses.dropped(at, f"{NAME} cannot take a file id of another provider")
         return None
     if block.kind == "image":
-        losses.unsaid(block, ("filename",), NAME, at + ".")
+        losses.unsaid(block, (), NAME, at + ".", hints=("filename",))
         node: dict[str, Any] = {"type": "input_image", "detail": block.detail or "auto"}
         return node | _source(source, "image_url", "image_url")
     if block.kind != "document":
@@ -252,5 +253,5 @@ def _marked(part: dict[str, Any], block: Text | Refusal | Media, losses: Losses)
         if ttl in ("30m", "12h"):
             part["prompt_cache_breakpoint"] = {"mode": "explicit", "ttl": ttl}
         else:
-            losses.dropped(losses.at(block) + ".cache", "OpenAI caches without marks")
+            losses.hint(losses.at(block) + ".cache", "OpenAI caches without marks")
     return part

@@ -29,6 +29,7 @@ from dragoman.core.dialects import reading
 from dragoman.core.dialects.openai_responses.content import (
     NAME,
     PART,
+    PROVIDER,
     build_input_parts,
     build_output_parts,
     parse_content,
@@ -36,13 +37,12 @@ from dragoman.core.dialects.openai_responses.content import (
 from dragoman.core.errors import BadRequest
 from dragoman.core.json_text import loads
 
-PROVIDER = "openai"
-
 _MESSAGE = frozenset({"type", "role", "content", "id", "status", "phase"})
 _REASONING = frozenset({"type", "id", "status", "summary", "content", "encrypted_content"})
 _CALL = frozenset({"type", "id", "status", "call_id", "name", "namespace", "arguments", "input"})
 _OUTPUT = frozenset({"type", "id", "status", "call_id", "name", "output"})
 _IMAGE = frozenset({"type", "result"})
+_ABOUT_IMAGE = frozenset({"id", "status", "output_format"})
 _CALLS: dict[str, CallKind] = {"function_call": "function", "custom_tool_call": "custom"}
 _OUTPUTS: dict[str, CallKind] = {"function_call_output": "function", "custom_tool_call_output": "custom"}
 
@@ -183,7 +183,11 @@ def _parts_in_text(output: str) -> list[Any] | None:
 def parse_image(item: dict[str, Any]) -> Media:
     """Read an image that the provider's own tool made."""
     form = reading.text(item, "output_format") or "png"
-    return Media("image", Inline(f"image/{form}", reading.text(item, "result")), extras=extras_of(NAME, item, _IMAGE))
+    return Media(
+        "image",
+        Inline(f"image/{form}", reading.text(item, "result")),
+        extras=extras_of(NAME, item, _IMAGE, _ABOUT_IMAGE),
+    )
 
 
 # ---- out
@@ -253,12 +257,9 @@ def _build_item(block: Block, message: Message, target: Target, losses: Losses) 
     """The item a block is, none when it is lost; None for a block that is a part of a message."""
     match block:
         case ToolCall():
-            if block.signature is not None:
-                losses.dropped(
-                    losses.at(block) + ".signature", f"the signature of {block.signature.provider} means nothing here"
-                )
+            losses.unsigned(block, target.provider or PROVIDER)
             if block.cache is not None:
-                losses.dropped(losses.at(block) + ".cache", "OpenAI caches without marks")
+                losses.hint(losses.at(block) + ".cache", "OpenAI caches without marks")
             return [_with_id(build_call(block), block.item_id, "ctc_" if block.kind == "custom" else "fc_")]
         case ToolResult():
             return [_build_output(block, losses)]
@@ -282,7 +283,7 @@ def _build_output(result: ToolResult, losses: Losses) -> dict[str, Any]:
     if result.is_error:
         losses.dropped(at + ".is_error", f"{NAME} cannot say that a tool failed; its text is unchanged")
     if result.cache is not None:
-        losses.dropped(at + ".cache", "OpenAI caches without marks")
+        losses.hint(at + ".cache", "OpenAI caches without marks")
     parts = build_input_parts(result.content, losses)
     plain = len(parts) == 1 and parts[0].keys() == {"type", "text"}
     kind = "custom_tool_call_output" if result.kind == "custom" else "function_call_output"

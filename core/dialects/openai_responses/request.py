@@ -176,11 +176,11 @@ def build_request(request: ChatRequest, target: Target) -> tuple[bytes, tuple[Lo
     _build_include(request, node)
     if request.stream:
         node["stream"] = True
-    losses.unsaid(request, _UNSAID, NAME)
+    losses.unsaid(request, _UNSAID, NAME, hints=("cache",))
     return dumps(node), tuple(losses.found)
 
 
-_UNSAID = ("stop", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "cache")
+_UNSAID = ("stop", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 
 
 def _build_input(request: ChatRequest, target: Target, node: dict[str, Any], losses: Losses) -> None:
@@ -198,7 +198,7 @@ def _build_input(request: ChatRequest, target: Target, node: dict[str, Any], los
         if message.name is not None:
             losses.dropped(f"messages[{n}].name", f"{NAME} has no names of speakers")
         if message.cache is not None:
-            losses.dropped(f"messages[{n}].cache", "OpenAI caches without marks")
+            losses.hint(f"messages[{n}].cache", "OpenAI caches without marks")
         items += build_items(message, target, losses)
     node["input"] = items
 

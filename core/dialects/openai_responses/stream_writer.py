@@ -139,7 +139,7 @@ class Writer:
         self._event_of("response.in_progress", response, out)
 
     def _response(self, ending: dict[str, Any], usage: TokenUsage | None) -> bytes:
-        parts = (dumps(ending)[1:-1], b",".join(self._items), dumps(build_usage(usage)))
+        parts = (dumps(ending)[1:-1], b",".join(self._items), dumps(build_usage(usage, self._collect)))
         return b'"response":%b,%b,"output":[%b],"usage":%b}' % (self._frame, *parts)
 
     def _end(self, out: list[bytes]) -> None:
@@ -148,7 +148,7 @@ class Writer:
         ending = build_ending(self._finish, self._collect, has_refusal=self._refused)
         response = self._response(ending, self._usage)
         if self._usage is not None:
-            response += b',"usage":' + dumps(build_usage(self._usage))
+            response += b',"usage":' + dumps(build_usage(self._usage, self._collect))
         self._event_of(f"response.{ending['status']}", response, out)
         self._done = True
 

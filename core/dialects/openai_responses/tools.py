@@ -79,7 +79,7 @@ def _parse_search(node: dict[str, Any], path: str, kind: str) -> WebSearchTool:
         reading.strings(filters, "blocked_domains", path + ".filters."),
         context_size=reading.optional_string(node, "search_context_size", path + "."),
         location=location or None,
-        variant=kind,
+        variant=None if kind == _SEARCHES[0] else kind,
         extras=extras,
     )
 
@@ -155,7 +155,7 @@ def _add_named(
         if strict is not None:
             node["strict"] = strict
     if tool.cache is not None:
-        losses.dropped(path + ".cache", "OpenAI caches without marks")
+        losses.hint(path + ".cache", "OpenAI caches without marks")
     if tool.namespace is None:
         out.append(node)
     elif out and out[-1]["type"] == "namespace" and out[-1]["name"] == tool.namespace and not about:
@@ -165,8 +165,10 @@ def _add_named(
 
 
 def _build_search(tool: WebSearchTool, losses: Losses, path: str) -> dict[str, Any]:
-    losses.unsaid(tool, ("blocked_domains", "max_uses", "cache"), NAME, path + ".")
-    own = tool.variant if tool.variant in _SEARCHES else "web_search"
+    losses.unsaid(tool, ("blocked_domains", "max_uses"), NAME, path + ".", hints=("cache",))
+    own = tool.variant if tool.variant in _SEARCHES else _SEARCHES[0]
+    if tool.variant not in (None, own):
+        losses.unsaid(tool, (), NAME, path + ".", hints=("variant",))
     node: dict[str, Any] = {**fields_for(NAME, tool.extras), "type": own}
     if tool.allowed_domains:
         node["filters"] = {**node.get("filters", {}), "allowed_domains": list(tool.allowed_domains)}

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from dragoman.core.chat.arguments import build_arguments, parse_arguments, unwrap_free_text, wrap_free_text
 from dragoman.core.chat.blocks import Inline, Text, ToolResult
 from dragoman.core.chat.fault import STATUS, Fault, duration, kind_of_status, retry_after, retry_in_words
-from dragoman.core.chat.loss import Losses
+from dragoman.core.chat.loss import Loss, Losses, changed, dropped, hint
 from dragoman.core.chat.media import data_url, inline_of, inline_text, standard_base64, text_of
-from dragoman.core.chat.request import Message
+from dragoman.core.chat.request import ChatRequest, Message
+from dragoman.core.chat.signature import Signature
+from dragoman.core.chat.usage import TokenUsage
 from tests.strategies_chat import ARGUMENTS, OBJECTS, TEXT
 
 
@@ -84,3 +86,28 @@ def test_places_are_known_by_identity_and_results_by_their_call() -> None:
     assert losses.at(text) == "messages[0].content[1]"
     assert losses.at(ToolResult("c1", name="f")) == "messages[1].content[0]"
     assert losses.at(Text("x")) == "messages"
+
+
+def test_a_hint_is_a_loss_that_strict_translation_lets_pass() -> None:
+    assert [loss.is_harmless for loss in (hint("a", ""), dropped("a", ""), changed("a", ""))] == [True, False, False]
+
+
+def test_what_is_unsaid_is_dropped_or_a_hint() -> None:
+    losses = Losses()
+    losses.unsaid(ChatRequest("m", (), seed=0, cache_key="k"), ("seed", "top_k"), "acme", hints=("cache_key", "cache"))
+    assert [(loss.path, loss.kind) for loss in losses.found] == [("seed", "dropped"), ("cache_key", "hint")]
+
+
+@pytest.mark.parametrize(("reader", "kind"), [("gemini", "dropped"), ("claude", "hint"), ("", "hint")])
+def test_a_signature_is_missed_only_by_its_maker(reader: str, kind: str) -> None:
+    losses = Losses()
+    losses.unsigned(Text("x"), reader)
+    losses.unsigned(Text("x", signature=Signature("gemini", "AAAA")), reader)
+    assert [(loss.path, loss.kind) for loss in losses.found] == [("messages.signature", kind)]
+
+
+def test_parts_of_a_count_that_nobody_asked_for_are_hints() -> None:
+    losses = Losses()
+    losses.uncounted(TokenUsage(5, 5, tool_input=2), ("tool_input", "web_searches"), "acme")
+    losses.uncounted(None, ("tool_input",), "acme")
+    assert losses.found == [Loss("answer.usage.tool_input", "hint", "acme does not count it apart")]

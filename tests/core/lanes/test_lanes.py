@@ -451,3 +451,35 @@ def test_code_assist_fails_and_counts_as_others_do() -> None:
     talk = on_code_assist().client(claude(CLAUDE_ASK).replace(b"/v1/messages", b"/v1/messages/count_tokens", 1))
     assert talk.opened == []  # estimated here
     assert talk.answer()[0] == 200
+
+
+def test_losses_of_a_whole_answer_are_told() -> None:
+    answer = json.loads(CLAUDE_ANSWER) | {"new_field": 1}
+    talk = talk_to("claude").client(post(CHAT_ASK | {"seed": 7})).open().upstream(reply(answer))
+    assert talk.answer()[1]["x-dragoman-loss"] == "dropped seed, dropped answer.new_field"
+    assert [loss.path for loss in talk.journals[0].losses] == ["seed", "answer.new_field"]
+
+
+def test_hints_are_told_and_never_refused() -> None:
+    talk = talk_to("claude", strict_translation=True).client(post(CHAT_ASK | {"prompt_cache_key": "k"})).open()
+    talk.upstream(reply(CLAUDE_ANSWER))
+    status, headers, _ = talk.answer()
+    assert (status, headers["x-dragoman-loss"]) == (200, "hint cache_key")
+
+
+def test_a_whole_answer_is_an_array_where_one_was_asked() -> None:
+    for query, begin in (("", b"[{"), ("?alt=sse", b"data: ")):
+        talk = talk_to("claude").client(gemini("streamGenerateContent", query=query)).open()
+        _, _, got = talk.upstream(reply(CLAUDE_ANSWER)).answer()
+        assert got.startswith(begin)
+    talk = talk_to("claude").client(gemini("streamGenerateContent")).open().upstream(reply(CLAUDE_ANSWER))
+    _, headers, got = talk.answer()
+    assert headers["content-type"] == "application/json"
+    assert json.loads(got)[-1]["candidates"][0]["finishReason"] == "STOP"
+
+
+def test_an_error_in_a_whole_answer_is_no_array() -> None:
+    body = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+    talk = talk_to("claude").client(gemini("streamGenerateContent")).open().upstream(reply(body))
+    status, _, got = talk.answer()
+    assert (status, "error" in json.loads(got)) == (503, True)

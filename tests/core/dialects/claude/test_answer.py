@@ -7,7 +7,7 @@ import pytest
 
 from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Citation, Link, Media, Opaque, Reasoning, Refusal, Text, ToolCall
-from dragoman.core.chat.loss import Loss
+from dragoman.core.chat.loss import Loss, Losses
 from dragoman.core.chat.signature import Signature, unwrap
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects.claude.answer import build_answer, build_usage, parse_answer, parse_usage
@@ -103,6 +103,14 @@ def test_the_parts_of_a_cache_add_up() -> None:
     split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
     usage = parse_usage({"input_tokens": 1, "cache_read_input_tokens": 2, "cache_creation": split, "output_tokens": 5})
     assert usage == TokenUsage(input=10, output=5, cached=2, cache_written=7, cache_written_1h=4)
-    assert parse_usage(build_usage(usage)) == usage
-    assert build_usage(None)["output_tokens"] == 0
-    assert parse_usage(build_usage(TokenUsage(web_searches=2))).web_searches == 2
+    assert parse_usage(build_usage(usage, Losses())) == usage
+    assert build_usage(None, Losses())["output_tokens"] == 0
+    assert parse_usage(build_usage(TokenUsage(web_searches=2), Losses())).web_searches == 2
+
+
+def test_only_a_refusal_is_explained() -> None:
+    for kind, paths in (("refusal", []), ("malformed_call", ["answer.finish", "answer.finish.detail"])):
+        answer = Answer("a", "m", (Choice((Text("x"),), Finish(kind, detail="why")),))  # type: ignore[arg-type]
+        body, losses = build_answer(answer, AnswerContext())
+        assert [loss.path for loss in losses] == paths
+        assert (json.loads(body).get("stop_details") or {}).get("explanation") == (None if paths else "why")

@@ -265,19 +265,28 @@ def test_tools_of_every_kind() -> None:
     assert strict["cache_control"] == {"type": "ephemeral", "ttl": "5m"}
     assert strict["input_schema"]["additionalProperties"] is False
     assert union["input_schema"] == {"properties": {"x": {}}, "type": "object"}
-    assert paths(losses) == {"tools[0].context_size", "tools[2]", "tools[4].schema", "tools[5].schema"}
+    assert paths(losses) == {
+        "tools[0].context_size",
+        "tools[1].variant",
+        "tools[2]",
+        "tools[4].schema",
+        "tools[5].schema",
+    }
 
 
-def test_web_search_is_read_back() -> None:
+@pytest.mark.parametrize(("version", "variant"), [("web_search_20250305", None), ("web_search_20260209",) * 2])
+def test_web_search_is_read_back(version: str, variant: str | None) -> None:
     node = {
-        "type": "web_search_20250305",
+        "type": version,
         "name": "web_search",
         "max_uses": 2,
         "user_location": {"type": "approximate", "city": "Oslo"},
     }
-    assert parse(tools=[node]).tools == (
-        WebSearchTool(max_uses=2, location={"city": "Oslo"}, variant="web_search_20250305"),
-    )
+    tool = WebSearchTool(max_uses=2, location={"city": "Oslo"}, variant=variant)
+    assert parse(tools=[node]).tools == (tool,)
+    body, losses = build(asked(tools=(tool,)))
+    assert body["tools"] == [node]
+    assert losses == ()
 
 
 def test_leading_instructions_stand_apart() -> None:

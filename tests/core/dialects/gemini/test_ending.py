@@ -64,7 +64,7 @@ def test_usage_comes_back(usage: TokenUsage, tools: int, heard: int) -> None:
     more = TokenUsage(
         usage.input + tools, usage.output, usage.cached, 0, usage.reasoning, 0, tools, heard, heard, heard
     )
-    node = build_usage(more)
+    node = build_usage(more, Losses())
     parts = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
     assert node["totalTokenCount"] == sum(node.get(part, 0) for part in parts) == more.total
     assert parse_usage(node) == more

@@ -271,7 +271,7 @@ def test_forms_of_output() -> None:
     odd = OutputFormat("schema", {"type": "object", "not": {}}, "n", "d", strict=True)
     node, lost = build(asked(HI, output=odd))
     assert node["generationConfig"]["responseJsonSchema"] == {"type": "object", "description": "(not: {})"}
-    assert lost == ["output.schema", "output.name", "output.description"]
+    assert lost == ["output.schema", "output.description", "output.name"]
     assert build(asked(HI, output=OutputFormat("schema")))[0]["generationConfig"] == {
         "responseMimeType": "application/json"
     }

@@ -37,7 +37,7 @@ def test_one_tool_of_many_kinds() -> None:
 
 def test_searching_beside_functions() -> None:
     search = WebSearchTool(("a.example",), variant="web_search_20250305")
-    assert build(search) == ([{"googleSearch": {}}], ["tools[0].allowed_domains"])
+    assert build(search) == ([{"googleSearch": {}}], ["tools[0].allowed_domains", "tools[0].variant"])
     assert build(FunctionTool("f"), search, mixes_search=False) == (
         [{"functionDeclarations": [{"name": "f"}]}],
         ["tools[1]"],

@@ -7,7 +7,7 @@ import pytest
 
 from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Citation, Inline, Link, Media, Opaque, Reasoning, Refusal, Text, ToolCall
-from dragoman.core.chat.loss import Extras, Loss
+from dragoman.core.chat.loss import Extras, Loss, Losses
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects.dialect import AnswerContext
@@ -92,13 +92,13 @@ def test_what_stands_where() -> None:
         "reasoning_0:3",
         "reasoning_1:3",
         "reasoning_2:0",
+        "reasoning_3:0",  # of the text
     ]
     assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "AAAA"}}
     assert message["tool_calls"][1]["custom"] == {"name": "g", "input": "free"}
     assert len(message["images"]) == 1
     assert {loss.path for loss in losses} == {
         "answer.citations",
-        "answer.text.signature",
         "answer.blocks",
         "answer.finish",
     }
@@ -107,7 +107,7 @@ def test_what_stands_where() -> None:
         Reasoning("one", Signature("claude", "Eq1")), Reasoning("two", Signature("claude", "Eq2")),
         Reasoning("", Signature("claude", "Eq3"), redacted=True),
     )  # fmt: skip
-    assert again.blocks[3] == Reasoning("three")
+    assert again.blocks[3:5] == (Reasoning("", GEMINI), Reasoning("three"))
 
 
 def test_reasons() -> None:
@@ -121,7 +121,7 @@ def test_counts_of_every_server() -> None:
         9, 2, cached=4
     )
     usage = TokenUsage(9, 5, 4, 3, 2, audio_input=1, audio_output=1, image_input=1)
-    assert parse_usage(build_usage(usage)) == usage
+    assert parse_usage(build_usage(usage, Losses())) == usage
     assert parse_usage(
         {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 5, "cached_creation_tokens": 5}}
     ) == TokenUsage(1, cached=1)
@@ -148,3 +148,25 @@ def test_probabilities() -> None:
     answer, _ = parse_answer(json.dumps(body).encode())
     assert answer.choices[0].logprobs == tuple(tokens)
     assert json.loads(build_answer(answer, AnswerContext())[0])["choices"][0]["logprobs"]["content"] == tokens
+
+
+def test_the_provider_s_explanation_stands_beside_the_reason() -> None:
+    answer = Answer("a", "m", (Choice((Text("x"),), Finish("malformed_call", detail="unreadable call")),))
+    node = json.loads(build_answer(answer, AnswerContext())[0])
+    assert node["choices"][0]["finish_message"] == "unreadable call"
+    finish = parse_answer(json.dumps(node).encode())[0].finish
+    assert finish is not None
+    assert finish.detail == "unreadable call"
+
+
+def test_a_refusal_without_words_reads_as_a_filter() -> None:
+    body, losses = build_answer(Answer("a", "m", (Choice((), Finish("refusal")),)), AnswerContext())
+    assert json.loads(body)["choices"][0]["finish_reason"] == "content_filter"
+    assert [loss.path for loss in losses] == ["answer.finish"]
+
+
+def test_a_signed_text_brings_its_signature_along() -> None:
+    signed = Text("x", signature=Signature("gemini", "AAAA"))
+    body, losses = build_answer(Answer("a", "m", (Choice((signed,), Finish("end")),)), AnswerContext())
+    assert losses == ()
+    assert parse_answer(body)[0].blocks == (Reasoning("", Signature("gemini", "AAAA")), Text("x"))

@@ -381,3 +381,39 @@ def test_words_that_only_answers_have() -> None:
     body, losses = build(asked(HI, Message("assistant", content[:2]), Message("user", content[2:]), HI))
     assert body["messages"][1]["content"] == [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}]
     assert paths(losses) == {"messages[1].content[0].citations", "messages[2].content[0]"}
+
+
+def test_marks_stand_on_calls_results_and_messages_where_the_server_takes_them() -> None:
+    mark = CacheMark("1h")
+    messages = (
+        Message("system", (Text("Be kind."),), cache=mark),
+        Message("assistant", (ToolCall("c", "f", "{}", cache=mark),), phase="commentary"),
+        Message("user", (ToolResult("c", (Text("x"),), cache=mark),)),
+    )
+    written = {"type": "ephemeral", "ttl": "1h"}
+    node, losses = build(asked(*messages), SERVER)
+    system, assistant, result = node["messages"]
+    assert (system["cache_control"], result["cache_control"]) == (written, written)
+    assert assistant["tool_calls"][0]["cache_control"] == written
+    assert losses == (Loss("messages.phase", "hint", "openai_chat cannot say it"),)
+    assert parse(messages=node["messages"]).messages[0].cache == mark
+    node, losses = build(asked(*messages))
+    assert "cache_control" not in json.dumps(node)
+    assert [(loss.path, loss.kind) for loss in losses] == [
+        ("messages.cache", "hint"),
+        ("messages[1].content[0].cache", "hint"),
+        ("messages.phase", "hint"),
+        ("messages[2].content[0].cache", "hint"),
+    ]
+
+
+def test_signatures_of_texts_and_images_are_told() -> None:
+    texts = Message("user", (Text("x", signature=GEMINI), Media("image", Link("u"), signature=GEMINI)))
+    made = Message("assistant", (Media("image", Link("u"), signature=GEMINI),))
+    _, losses = build(asked(texts, made))
+    assert [(loss.path, loss.kind) for loss in losses] == [
+        ("messages[0].content[0].signature", "hint"),
+        ("messages[0].content[1].signature", "hint"),
+        ("messages[1].content[0]", "dropped"),
+        ("messages[1].content[0].signature", "hint"),
+    ]

@@ -20,11 +20,14 @@ from dragoman.core.chat.stream import (
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
+    fold,
     unfold,
 )
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.dialects.dialect import AnswerContext
+from dragoman.core.dialects.openai_chat.stream import Reader
 from dragoman.core.dialects.openai_chat.stream_writer import Writer
+from tests.strategies_chat import read_all
 
 GEMINI = Signature("gemini", "AAAA")
 
@@ -86,8 +89,9 @@ def test_what_stands_beside_the_text() -> None:
     deltas = deltas_of(events)
     assert [d["annotations"][0]["url_citation"]["start_index"] for d in deltas if "annotations" in d] == [1]
     assert [d["reasoning_details"][0]["id"] for d in deltas if "reasoning_details" in d] == [
-        "reasoning_0:2",
-        "reasoning_1:0",
+        "reasoning_0:0",  # of the text
+        "reasoning_1:2",
+        "reasoning_2:0",
     ]
     assert sum("images" in d for d in deltas) == 1
     calls = [part for d in deltas for part in d.get("tool_calls", ())]
@@ -96,7 +100,7 @@ def test_what_stands_beside_the_text() -> None:
     assert [
         event["choices"][0]["logprobs"]["content"] for event in events[:-1] if "logprobs" in event["choices"][0]
     ] == [[{"token": "x"}]]
-    assert {loss.path for loss in writer.losses} == {"answer.text.signature", "answer.citations", "answer.blocks"}
+    assert {loss.path for loss in writer.losses} == {"answer.citations", "answer.blocks"}
 
 
 def test_redacted_reasoning_may_show_something() -> None:
@@ -125,3 +129,15 @@ def test_nothing_follows_an_error() -> None:
     events, _ = write(AnswerStarted("a", "m"), Ping(), StreamFailed(Fault("truncated", "cut")))
     assert events[1] == ": ping"
     assert events[-1]["error"]["code"] == "upstream_stream_truncated"
+
+
+def test_an_explanation_and_the_signature_of_a_text_come_back() -> None:
+    sign = Signature("gemini", "AAAA")
+    answer = Answer(
+        "c", "m", (Choice((Text("x", signature=sign),), Finish("malformed_call", detail='"oh"')),), usage=TokenUsage()
+    )
+    writer = Writer(AnswerContext())
+    read = fold(read_all(Reader(), [writer.write(list(unfold(answer)))]))
+    assert read.blocks == (Text("x"), Reasoning("", sign))
+    assert read.finish is not None
+    assert read.finish.detail == '"oh"'

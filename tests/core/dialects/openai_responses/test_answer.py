@@ -197,7 +197,7 @@ def test_an_ending_is_a_state(kind: FinishKind, status: str, reason: str | None)
     node, lost = build(Text("x"), finish=Finish(kind))
     assert node["status"] == status
     assert node["incomplete_details"] == (None if reason is None else {"reason": reason})
-    assert lost == (set() if kind in ("end", "length", "filter", "refusal") else {"answer.finish"})
+    assert lost == (set() if kind in ("end", "length", "filter") else {"answer.finish"})
     cut = "incomplete" if kind in ("length", "context", "filter", "recitation") else "completed"
     assert node["output"][0]["status"] == cut
     assert build(Refusal("no"), finish=Finish("refusal"))[0]["status"] == "completed"
@@ -240,3 +240,21 @@ def test_citations_of_others() -> None:
         {"type": "url_citation", "start_index": 1, "end_index": 2, "title": "", "url": "https://a.example"}, page.fields,
     ]  # fmt: skip
     assert lost == {"answer.citations"}
+
+
+@pytest.mark.parametrize(("kind", "message"), [("length", "why"), ("end", None)])
+def test_only_an_incomplete_answer_is_explained(kind: FinishKind, message: str | None) -> None:
+    answer = Answer("a", "m", (Choice((Text("x"),), Finish(kind, detail="why")),))
+    body, losses = OPENAI_RESPONSES.build_answer(answer, AnswerContext())
+    assert (json.loads(body)["incomplete_details"] or {}).get("message") == message
+    assert [loss.path for loss in losses] == ([] if message else ["answer.finish.detail"])
+    finish = OPENAI_RESPONSES.parse_answer(body)[0].finish
+    assert finish is not None
+    assert finish.detail == message
+
+
+def test_a_refusal_without_words_reads_as_a_filter() -> None:
+    answer = Answer("a", "m", (Choice((), Finish("refusal")),))
+    body, losses = OPENAI_RESPONSES.build_answer(answer, AnswerContext())
+    assert json.loads(body)["incomplete_details"] == {"reason": "content_filter"}
+    assert [loss.path for loss in losses] == ["answer.finish"]

@@ -441,8 +441,8 @@ def test_what_it_cannot_say_is_a_loss() -> None:
     )
     node, lost = build(request)
     assert lost == {
-        "tools[0].blocked_domains", "tools[0].max_uses", "tools[1]", "tools[2].cache", "max_tokens", "service_tier", "stop",
-        "seed", "cache", "thinking.budget",
+        "tools[0].blocked_domains", "tools[0].max_uses", "tools[0].variant", "tools[1]", "tools[2].cache", "max_tokens",
+        "service_tier", "stop", "seed", "cache", "thinking.budget",
     }  # fmt: skip
     assert node["max_output_tokens"] == 16
     assert node["service_tier"] == "priority"
