@@ -394,6 +394,9 @@ def _renewed(gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Connection]
 
 def _reload(gateway: Gateway, running: Config, config: Config, now: float, logs: Logs) -> None:
     try:
+        if config != gateway.config and gateway.take_secrets(config, now):
+            logs.info("credentials reloaded")
+            return
         gateway.reload(config, now)
     except Exception as error:  # a bug of ours; what was served before goes on
         logs.error("configuration refused", mistake=f"it cannot be taken over ({type(error).__name__})")

@@ -103,6 +103,8 @@ class Credential:
         is_refreshable: It is a token that can be renewed, so that a 401 is not the last word.
         identity: Its name in saved data, for one whose secret changes while it stays the same; empty: made from the secret.
         renewal: How its token is renewed; None where it cannot be.
+        headers: Sent with every request of it, beside its provider's.
+        project: On whose account, for ``code_assist``, which says it in each request.
 
     """
 
@@ -119,6 +121,8 @@ class Credential:
     is_refreshable: bool = False
     identity: str = ""
     renewal: Renewal | None = None
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    project: str = ""
 
 
 @attrs.frozen
@@ -160,7 +164,6 @@ class Provider:
         quotas: Allowances that each of its credentials has.
         excluded_models: Names it does not serve, ``*`` stands for anything; already taken out of `models`.
         model_root: Under which its models are, for ``gemini``: ``/v1beta``, or Vertex AI's ``/v1/publishers/google``.
-        project: Named in each request to ``code_assist``.
         takes_bearer: Its secrets are shown as bearer tokens, whatever is usual for keys in its dialect.
 
     """
@@ -184,7 +187,6 @@ class Provider:
     takes_any: bool = attrs.field()
     model_root: str = MODEL_ROOT
     takes_bearer: bool = False
-    project: str = ""
 
     @takes_any.default
     def _takes_any(self) -> bool:

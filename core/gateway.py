@@ -6,10 +6,11 @@ it began.
 
 from collections.abc import Callable
 
+import attrs
 import orjson
 
 from dragoman.core.access import ClientKeys
-from dragoman.core.config import Config
+from dragoman.core.config import Config, Credential
 from dragoman.core.endpoints import ENDPOINTS
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
@@ -71,6 +72,17 @@ class Gateway:
         self.metrics.record(journal)
         self._record(journal)
 
+    def take_secrets(self, config: Config, now: float) -> bool:
+        """Take a configuration that differs in nothing but secrets that are renewed; returns whether it does so.
+
+        Tokens are renewed all the time, and there may be thousands: nothing else is made anew for them.
+        """
+        if _without_secrets(config) != _without_secrets(self.config):
+            return False
+        self.config = config
+        self.router.take_secrets(config, now)
+        return True
+
     def home(self) -> bytes:
         """The answer to ``GET /``: what this is, and where to go from here."""
         return orjson.dumps({"message": "Dragoman: one door to every model API", "endpoints": [*ENDPOINTS]})
@@ -87,3 +99,18 @@ class Gateway:
     def provider_metrics(self, now: float) -> bytes:
         """The answer to ``GET /v1/metrics/providers``; nothing in it is secret."""
         return orjson.dumps(provider_page(self.config, self.router.pool, self.metrics, now))
+
+
+def _without_secrets(config: Config) -> Config:
+    """The same, but for the tokens of credentials that are known by something else, and how those are renewed."""
+    providers = tuple(
+        attrs.evolve(provider, credentials=tuple(map(_without_secret, provider.credentials)))
+        for provider in config.providers
+    )
+    return attrs.evolve(config, providers=providers)
+
+
+def _without_secret(credential: Credential) -> Credential:
+    if not credential.identity or credential.api_key is None:
+        return credential
+    return attrs.evolve(credential, api_key="", renewal=None)

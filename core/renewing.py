@@ -66,11 +66,14 @@ class Kept:
 class _Asking:
     """A token endpoint being asked."""
 
-    def __init__(self, identity: str, renewal: Renewal, upstream: Upstream, until: float) -> None:
+    def __init__(
+        self, identity: str, renewal: Renewal, upstream: Upstream, until: float, is_second: bool = False
+    ) -> None:
         self.identity = identity
         self.renewal = renewal
         self.upstream = upstream
         self.until = until
+        self.is_second = is_second
         self.pieces: list[bytes] = []
         self.size = 0
 
@@ -123,7 +126,7 @@ class TokenRenewal:
         self._attempts = 0
         self._look_at = now
         self._due_at = -math.inf
-        self._router: object = None
+        self._config: Config | None = None
         self._is_draining = False
 
     # --- time ---
@@ -139,7 +142,7 @@ class TokenRenewal:
         effects: list[Effect] = []
         if now < self._look_at:
             return effects
-        if self._gateway.router is not self._router and not self._is_draining:
+        if self._gateway.config is not self._config and not self._is_draining:
             self._adopt(effects)
         for identity in self._kept():
             self._saved(identity, now)
@@ -157,8 +160,7 @@ class TokenRenewal:
 
     def _adopt(self, effects: list[Effect]) -> None:
         """Take the credentials of a (new) configuration. Who stays goes on where it was; who has another login begins anew."""
-        router, config = self._gateway.router, self._gateway.config
-        self._router = router
+        config = self._config = self._gateway.config
         holders: dict[str, _Holder] = {}
         for provider in config.providers:
             for credential in provider.credentials:
@@ -211,11 +213,13 @@ class TokenRenewal:
                 self._open(identity, holder, now, effects)
         self._due_at = min((holder.life.due_at for holder in self._holders.values()), default=math.inf)
 
-    def _open(self, identity: str, holder: _Holder, now: float, effects: list[Effect]) -> None:
+    def _open(
+        self, identity: str, holder: _Holder, now: float, effects: list[Effect], *, is_second: bool = False
+    ) -> None:
         self._attempts += 1
         holder.attempt = self._attempts
         upstream = Upstream(self._gateway.heads)
-        self._asking[self._attempts] = _Asking(identity, holder.life.renewal, upstream, now + _PATIENCE)
+        self._asking[self._attempts] = _Asking(identity, holder.life.renewal, upstream, now + _PATIENCE, is_second)
         # A kept connection that turns out to be dead would leave open whether the refresh token was used.
         effects.append(OpenUpstream(self._attempts, holder.origin, fresh=True))
 
@@ -226,9 +230,15 @@ class TokenRenewal:
 
     def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float) -> list[Effect]:
         """A token endpoint cannot be reached."""
-        if attempt in self._asking:
-            reason = f"its token could not be renewed: {failure.detail}"
-            self._missed(attempt, NoToken(False, reason), now)
+        asking = self._asking.get(attempt)
+        if asking is None:
+            return []
+        if not asking.is_second:  # nothing was sent: once more is safe, and many wait
+            del self._asking[attempt]
+            effects: list[Effect] = []
+            self._open(asking.identity, self._holders[asking.identity], now, effects, is_second=True)
+            return effects
+        self._missed(attempt, NoToken(False, f"its token could not be renewed: {failure.detail}"), now)
         return []
 
     def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:

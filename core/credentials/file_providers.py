@@ -68,7 +68,6 @@ class _Rules:
             excluded_models=excluded,
             takes_any=takes_any,
             takes_bearer=True,
-            project=file.project,
         )
 
     def models(self, file: FileCredential) -> tuple[Model, ...]:
@@ -102,6 +101,8 @@ class _Rules:
             is_refreshable=renewal is not None,
             identity=auth_index(name),
             renewal=renewal,
+            headers=file.own_headers,
+            project=file.project,
         )
 
     def renewal(self, name: str, file: FileCredential) -> Renewal | None:

@@ -103,6 +103,7 @@ class FileCredential:
         proxy_url: See `Credential.proxy_url`.
         base_url: Where its requests go.
         headers: Sent with every request.
+        own_headers: The same, of what only this one has (the number of an account).
         project: On whose account; empty where the type has none.
         models: Pairs of upstream model and alias; empty: those known of its type.
         excluded_models: Patterns in lower case.
@@ -130,6 +131,7 @@ class FileCredential:
     proxy_url: str | None = attrs.field(default=None, repr=False)
     base_url: str = ""
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    own_headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     project: str = ""
     models: tuple[tuple[str, str], ...] = ()
     excluded_models: tuple[str, ...] = ()
@@ -191,6 +193,7 @@ def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
         proxy_url=_proxy(fields),
         base_url=_base_url(fields, login),
         headers=_headers(fields, login),
+        own_headers=_own_headers(fields, login),
         project=_project(fields, login),
         models=_models(fields),
         excluded_models=tuple(text.lower() for text in fields.texts("excluded_models")),
@@ -272,7 +275,6 @@ def is_open(url: str) -> bool:
 
 def _headers(fields: "_Fields", login: Login) -> tuple[tuple[str, str], ...]:
     headers = dict(login.headers)
-    headers |= {header: text for header, name in login.copied if (text := fields.text(name))}
     given = fields.get("headers")
     if given is not None and not isinstance(given, Mapping):
         fields.mistake("headers", "expected names and values")
@@ -282,6 +284,14 @@ def _headers(fields: "_Fields", login: Login) -> tuple[tuple[str, str], ...]:
         if not _FIELD_NAME.fullmatch(name) or name in _FRAMING or not _FIELD_VALUE.fullmatch(value):
             fields.mistake("headers", "a name or a value in it cannot be sent as an HTTP header: remove it")
     return tuple(headers.items())
+
+
+def _own_headers(fields: "_Fields", login: Login) -> tuple[tuple[str, str], ...]:
+    headers = tuple((header, text) for header, name in login.copied if (text := fields.text(name)))
+    for header, name in login.copied:
+        if not _FIELD_VALUE.fullmatch(fields.text(name)):
+            fields.mistake(name, f"has characters that do not fit into the HTTP header {header!r}")
+    return headers
 
 
 def _models(fields: "_Fields") -> tuple[tuple[str, str], ...]:

@@ -225,7 +225,7 @@ class Catalog:
         token = self._tokens[credential.identity] if credential.identity and credential.api_key is not None else None
         if credential.api_key is not None and token is None:
             fields |= _auth(provider, is_official, credential.api_key)
-        fields |= {name.lower(): value for name, value in provider.headers}
+        fields |= {name.lower(): value for name, value in (*provider.headers, *credential.headers)}
         return Target(
             provider=provider.name,
             credential=credential.label,
@@ -238,7 +238,7 @@ class Catalog:
             is_official=is_official,
             identity=identity_of(provider, credential),
             model_root=provider.model_root,
-            project=provider.project,
+            project=credential.project,
             token=token,
         )
 

@@ -109,7 +109,7 @@ class Router:
         self.pool: Pool = previous.pool if previous is not None else Pool()
         self.pool.times = config.cooldowns
         self.pool.configure(list(_rules(config)), now)
-        self._take_secrets(config, now)
+        self.take_secrets(config, now)
         self._affinities: Affinities = previous._affinities if previous is not None else Affinities(0.0)
         self._affinities.ttl = config.routing.session_affinity_ttl
         self._allowances: Allowances = previous._allowances if previous is not None else Allowances()
@@ -128,7 +128,7 @@ class Router:
         # What becomes of listed names where it is the same each time: by name and client key (kept by the configuration, so its id is its own).
         self._known: dict[tuple[str, int], tuple[Suffix | None, list[Leg]]] = {}
 
-    def _take_secrets(self, config: Config, now: float) -> None:
+    def take_secrets(self, config: Config, now: float) -> None:
         """Take the tokens that the configuration says; somebody who got another one from outside is looked at again."""
         stay = set()
         for provider in config.providers:

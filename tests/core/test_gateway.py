@@ -1,8 +1,10 @@
 """Another configuration in the middle of everything."""
 
+from typing import Any
+
 import attrs
 
-from dragoman.core.config import ClientKey, Timeouts
+from dragoman.core.config import ClientKey, Config, Credential, Timeouts
 from tests.core.conversation import Conversation, config, get, post, provider, reply
 
 
@@ -27,3 +29,23 @@ def test_home_names_the_ways_in() -> None:
     status, _, body = Conversation().client(get("/", key=None)).answers("GET")[0]
     assert status == 200
     assert b"/v1/chat/completions" in body
+
+
+def test_secrets_are_taken_without_making_anything_anew() -> None:
+    """Where nothing else has changed; the states of all others stay as they are."""
+
+    def configured(secret: str, **more: Any) -> Config:
+        key = Credential("f", secret, identity="id", **more)
+        return config(attrs.evolve(provider(), credentials=(key, Credential("k", "sk-key"))))
+
+    talk = Conversation(configured("one"))
+    gateway = talk.gateway
+    router = gateway.router
+    assert gateway.take_secrets(configured("two"), talk.now)
+    assert gateway.router is router
+    assert gateway.router.tokens["id"].line == b"authorization: Bearer two\r\n"
+    assert gateway.config == configured("two")
+    assert not gateway.take_secrets(configured("three", priority=1), talk.now)
+    assert gateway.config == configured("two")
+    other = attrs.evolve(configured("two"), request_retry=3)
+    assert not gateway.take_secrets(other, talk.now)

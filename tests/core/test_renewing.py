@@ -193,8 +193,11 @@ def test_trouble_is_tried_again(trouble: str) -> None:
     (attempt,) = job.look()
     match trouble:
         case "unreachable":
-            job.do(job.job.upstream_failed(attempt, ConnectFailure(FailureKind.REFUSED, "nobody listens"), job.now))
-            job.open.clear()
+            for _ in range(2):  # at once once more, for nothing was sent
+                (attempt,) = job.open
+                del job.open[attempt]
+                failure = ConnectFailure(FailureKind.REFUSED, "nobody listens")
+                job.do(job.job.upstream_failed(attempt, failure, job.now))
         case "cut":
             job.do(job.job.upstream_opened(attempt, job.now))
             job.do(job.job.upstream_sent(attempt, b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{", job.now))

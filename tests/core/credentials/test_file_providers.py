@@ -62,12 +62,14 @@ def test_files_that_lead_elsewhere_are_providers_of_the_same_name() -> None:
     ]
 
 
-def test_code_assist_is_on_somebody_s_account() -> None:
-    found = providers_of(
-        Config(), [file("a.json", "gemini", project_id="p"), file("b.json", "gemini-cli", project_id="q")]
-    )
-    assert [(p.name, p.dialect, p.project, p.takes_any) for p in found] == [
-        ("gemini-cli", "code_assist", "p", False), ("gemini-cli", "code_assist", "q", False),
+def test_what_only_one_has_is_its_credential_s() -> None:
+    """Accounts and projects tell credentials apart, not providers."""
+    provider = one(Config(), file("a.json", "gemini", project_id="p"), file("b.json", "gemini-cli", project_id="q"))
+    assert (provider.name, provider.dialect, provider.takes_any) == ("gemini-cli", "code_assist", False)
+    assert [credential.project for credential in provider.credentials] == ["p", "q"]
+    provider = one(Config(), file("a.json", "codex", account_id="1"), file("b.json", "codex", account_id="2"))
+    assert [credential.headers for credential in provider.credentials] == [
+        (("chatgpt-account-id", "1"),), (("chatgpt-account-id", "2"),),
     ]  # fmt: skip
 
 

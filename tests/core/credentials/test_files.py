@@ -99,10 +99,12 @@ def test_common_fields_in_either_spelling() -> None:
 
 
 def test_where_each_type_has_its_secret() -> None:
-    assert read({"type": "codex", "access_token": "a", "account_id": "acc"}).headers == (("chatgpt-account-id", "acc"),)
+    assert read({"type": "codex", "access_token": "a", "account_id": "acc"}).own_headers == (
+        ("chatgpt-account-id", "acc"),
+    )
     assert read({"type": "iflow", "access_token": "no", "api_key": "yes"}).secret == "yes"
     assert read({"type": "minimax", "token": "t"}).secret == "t"
-    assert read({"type": "kilo", "kilocodeToken": "t", "kilocodeOrganizationId": "o"}).headers == (
+    assert read({"type": "kilo", "kilocodeToken": "t", "kilocodeOrganizationId": "o"}).own_headers == (
         ("x-kilocode-organizationid", "o"),
     )
     google = read({"type": "gemini", "token": {"access_token": "a", "refresh_token": "r", "token_uri": "https://t.example/x",
@@ -156,6 +158,7 @@ def test_a_type_that_is_not_spoken_is_no_mistake() -> None:
         (claude(headers=[]), ["headers"]),
         (claude(headers={"Host": "x"}), ["headers"]),
         (claude(headers={"a": "b\r\nc"}), ["headers"]),
+        ({"type": "codex", "access_token": "a", "account_id": "b\r\nc: d"}, ["account_id"]),
         (claude(models={}), ["models"]),
         (claude(models=[{}]), ["models"]),
         (claude(excluded_models="x"), ["excluded_models"]),

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from dragoman.core.chat.loss import Loss, dropped
 from dragoman.core.chat.usage import TokenUsage
-from dragoman.core.config import Model, Timeouts
+from dragoman.core.config import Credential, Model, Timeouts
 from dragoman.core.lanes import loss_header
 from tests.core.conversation import STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 
@@ -419,9 +420,10 @@ def test_an_array_is_kept_alive_by_white_space() -> None:
 
 def on_code_assist() -> Conversation:
     one = provider(
-        dialect="code_assist", base_url="https://cloudcode-pa.googleapis.com", models=(Model("up", "m"),), takes_bearer=True, project="p-1"
+        dialect="code_assist", base_url="https://cloudcode-pa.googleapis.com", models=(Model("up", "m"),), takes_bearer=True
     )  # fmt: skip
-    return Conversation(config(one))
+    key = Credential("c", "sk-secret-acme-0", project="p-1", headers=(("x-own", "1"),))
+    return Conversation(config(attrs.evolve(one, credentials=(key,))))
 
 
 def test_code_assist_is_told_on_whose_account() -> None:
@@ -429,7 +431,7 @@ def test_code_assist_is_told_on_whose_account() -> None:
     path, headers, body = talk.request_at()
     assert path == "/v1internal:generateContent"
     assert headers["authorization"] == "Bearer sk-secret-acme-0"
-    assert headers["user-agent"] == "dragoman/1.2.3"
+    assert (headers["user-agent"], headers["x-own"]) == ("dragoman/1.2.3", "1")
     assert (body["model"], body["project"], sorted(body)) == ("up", "p-1", ["model", "project", "request"])
     talk.upstream(reply((DATA / "codeassist.response.envelope.json").read_bytes()))
     assert json.loads(talk.answer()[2])["type"] == "message"
