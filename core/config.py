@@ -6,6 +6,7 @@ Durations are seconds, sizes are bytes. A reload is a new `Config`; running exch
 import attrs
 
 from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule, Notifier
+from dragoman.core.telemetry_settings import NO_TELEMETRY, Telemetry
 
 MIB = 1024 * 1024
 MODEL_ROOT = "/v1beta"  # under which Gemini has its models
@@ -473,6 +474,8 @@ class Config:
         cors_origins: Origins that browsers may call us from; ``*`` for all; empty: CORS is off.
         timeouts: How long we wait.
         limits: How much we take.
+        metrics_open: Whoever asks may read ``/metrics``.
+        telemetry: What goes to OpenTelemetry.
         log_format: ``text`` (key=value) or ``json``.
         strict_translation: What another dialect cannot say is an error, not a loss; hints pass.
         keepalive_seconds: How long a client of a stream may hear nothing before it is sent a comment; 0: for ever.
@@ -495,6 +498,8 @@ class Config:
     cors_origins: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    metrics_open: bool = False
+    telemetry: Telemetry = NO_TELEMETRY
     log_format: str = "text"
     strict_translation: bool = False
     keepalive_seconds: float = 0.0

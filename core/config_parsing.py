@@ -30,6 +30,7 @@ from dragoman.core.config_routing import (
     read_switches,
 )
 from dragoman.core.config_sections import SECTIONS, read_all_providers
+from dragoman.core.config_telemetry import read_metrics_open, read_telemetry
 from dragoman.core.config_usage import read_ledger
 from dragoman.core.errors import ConfigError, Mistake
 from dragoman.core.urls import is_loopback, parse_host
@@ -40,7 +41,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "usage",
+    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "metrics", "telemetry", "usage",
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -146,6 +147,8 @@ def _read_top(top: Section) -> Config:
         channel_urls=read_channel_urls(top["oauth-upstream"].section()),
         oauth_clients=read_oauth_clients(top["oauth-clients"].section()),
         routing=read_routing(top["routing"].section()),
+        metrics_open=read_metrics_open(top["metrics"].section()),
+        telemetry=read_telemetry(top["telemetry"].section()),
         cooldowns=read_cooldowns(top["cooldowns"].section(), top["transient-error-cooldown-seconds"]),
         usage=read_ledger(top["usage"].section()),
     )

@@ -121,7 +121,7 @@ def read_door(entry: Section, dialect: str, base_url: str | None = None, known: 
     url = _base_url(entry, base_url) or ""
     if dialect in ("claude", "gemini") and url.endswith(("/v1", "/v1beta")):
         entry["base-url"].notice("the version is part of the paths that are appended to it: leave it out at the end")
-    prefix, headers = _prefix(entry["prefix"]), _headers(entry["headers"])
+    prefix, headers = _prefix(entry["prefix"]), read_headers(entry["headers"])
     return Door(url, prefix, models, not listed, is_closed, headers, excluded)
 
 
@@ -292,7 +292,8 @@ def _exclude(
     return left, is_closed
 
 
-def _headers(node: Node) -> tuple[tuple[str, str], ...]:
+def read_headers(node: Node) -> tuple[tuple[str, str], ...]:
+    """Read a mapping of header names to values."""
     headers: dict[str, tuple[str, str]] = {}
     for field in node.section().nodes():
         name = str(field.path[-1])

@@ -48,8 +48,8 @@ class Gateway:
         self.metrics = Metrics(now)
         self._record = record
         self._draw = draw
-        self._version = version
-        self._transport = transport
+        self.version = version
+        self.transport = transport
         self._started_at = now
         self._take(config, Router(config, f"dragoman/{version}", draw=draw, now=now))
 
@@ -64,7 +64,7 @@ class Gateway:
 
         Credentials that are in both keep their states and counts, conversations stay bound, client keys keep what they have used.
         """
-        router = Router(config, f"dragoman/{self._version}", draw=self._draw, now=now, previous=self.router)
+        router = Router(config, f"dragoman/{self.version}", draw=self._draw, now=now, previous=self.router)
         self._take(config, router)
 
     def record(self, journal: Journal) -> None:
@@ -91,8 +91,8 @@ class Gateway:
         """The answer to ``GET /health``; nothing in it is secret."""
         return orjson.dumps({
             "status": "ok",
-            "version": self._version,
-            "transport": self._transport,
+            "version": self.version,
+            "transport": self.transport,
             "uptime_seconds": round(now - self._started_at, 3),
         })  # fmt: skip
 

@@ -8,6 +8,7 @@ how; nothing below `dragoman.adapters` imports this.
 from typing import Final
 
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
+from dragoman.adapters.management.metrics import ROUTES as METRICS
 from dragoman.adapters.management.quotas import ROUTES as QUOTAS
 from dragoman.adapters.management.routes import Route
 from dragoman.adapters.management.serving import Outside
@@ -15,4 +16,4 @@ from dragoman.adapters.management.usage import ROUTES as USAGE
 
 __all__ = ["ROUTES", "Outside", "Route"]
 
-ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS, *USAGE)
+ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS, *USAGE, *METRICS)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 
 from dragoman.adapters.management.desk import Call, Desk
-from dragoman.core.effects import Step
+from dragoman.core.effects import LocalRequest, Step
 
 Schema = Mapping[str, Any]
 Handler = Callable[[Desk, Call], Step]
@@ -57,6 +57,7 @@ class Route:
         body: Schemas by media type; empty when there is none.
         needs_body: Whether it has to be there.
         is_public: No management key is needed.
+        lets_in: Who needs no management key; None: nobody.
 
     """
 
@@ -69,6 +70,7 @@ class Route:
     body: Mapping[str, Schema] = attrs.field(factory=dict)
     needs_body: bool = True
     is_public: bool = False
+    lets_in: Callable[[Desk, LocalRequest], bool] | None = None
 
 
 class Routes:

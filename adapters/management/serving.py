@@ -1,6 +1,7 @@
 """The way of a request that the core has answered here: found in the table, let in or not, handled."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from dragoman.adapters.management.access import Access
 from dragoman.adapters.management.desk import Call, Desk, Refused
@@ -8,6 +9,12 @@ from dragoman.adapters.management.routes import Route, Routes
 from dragoman.core.effects import LocalAnswer, LocalRequest, Step
 
 MANAGED = "/v0/management/"
+_KEY_NEEDED: Final = LocalAnswer(
+    401,
+    error="A client key is needed: send it as `Authorization: Bearer <key>` or `x-api-key`.",
+    code="invalid_api_key",
+    fields=((b"www-authenticate", b"Bearer"),),
+)
 
 
 class Outside:
@@ -27,11 +34,18 @@ class Outside:
     def serve(self, request: LocalRequest) -> Step:
         """Take the first step to an answer; on the loop's thread."""
         found = self._routes.find(request.path)
-        if found is not None and all(route.is_public for route in found[0].values()):
+        routes = [*found[0].values()] if found is not None else []
+        if routes and all(route.is_public for route in routes):
             return self._handle(request)
-        if not request.path.startswith(MANAGED):
+        management = self._desk.config.management
+        if any(route.lets_in is not None for route in routes):
+            if any(route.lets_in is not None and route.lets_in(self._desk, request) for route in routes):
+                return self._handle(request)
+            if not management.password and not (management.secret and management.allow_remote):
+                return _KEY_NEEDED  # who asks is a stranger to whom no other key would help
+        elif not request.path.startswith(MANAGED):
             return _nothing(request)
-        return self._access.admit(request, self._desk.config.management, lambda: self._handle(request))
+        return self._access.admit(request, management, lambda: self._handle(request))
 
     def _handle(self, request: LocalRequest) -> Step:
         found = self._routes.find(request.path)

@@ -9,7 +9,7 @@ exchange, so it does a few additions and no more; whoever reads does the rest.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -29,13 +29,14 @@ _CREDENTIAL_MINUTES: Final = 10  # there may be many of them: no longer window, 
 # The places of counters in a cell.
 (
     _GOOD, _ABANDONED, _LIMITED, _REFUSED, _REJECTED, _UNAVAILABLE, _USAGE_MISSING, _INPUT, _OUTPUT, _REASONING, _CACHED, _CHECKED,
-    _MISMATCHED,
-) = range(13)  # fmt: skip
-_COUNTERS: Final = 13
+    _MISMATCHED, _LATENCY_SUM, _FIRST_TOKEN_SUM,
+) = range(15)  # fmt: skip
+_COUNTERS: Final = 15
 _BY_STATUS: Final = -1
 _PLACES: Final = {"ok": _GOOD, "abandoned": _ABANDONED, "status": _BY_STATUS}
 _LATENCY, _FIRST_TOKEN = range(2)
 
+_MICRO: Final = 1_000_000  # sums of seconds are kept in whole microseconds
 _CLIENT_LEFT: Final = 499
 _UNKNOWN_MODEL: Final = 404
 
@@ -66,6 +67,8 @@ class Counts:
         thinking_mismatched: Of those: another amount was applied, or none.
         latency: Histogram of the seconds that successes took; empty for credentials.
         first_token: Histogram of the seconds to the first piece of streams; empty for credentials.
+        latency_sum: All seconds of `latency`.
+        first_token_sum: All seconds of `first_token`.
 
     """
 
@@ -85,6 +88,18 @@ class Counts:
     thinking_mismatched: int = 0
     latency: Mapping[int, int] = attrs.field(factory=dict, repr=False)
     first_token: Mapping[int, int] = attrs.field(factory=dict, repr=False)
+    latency_sum: float = 0.0
+    first_token_sum: float = 0.0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Both together."""
+        mine, theirs = _counts_only(self), _counts_only(other)
+        latency, first_token = dict(self.latency), dict(self.first_token)
+        for whole, part in ((latency, other.latency), (first_token, other.first_token)):
+            for bucket, n in part.items():
+                whole[bucket] = whole.get(bucket, 0) + n
+        sums = {name: mine[name] + theirs[name] for name in mine}
+        return attrs.evolve(Counts(**sums), latency=latency, first_token=first_token)
 
     @property
     def errors(self) -> int:
@@ -166,15 +181,20 @@ class Counts:
         return part / ended if ended else 0.0
 
 
+def _counts_only(counts: Counts) -> dict[str, Any]:
+    return attrs.asdict(counts, recurse=False, filter=lambda field, _: field.name not in ("latency", "first_token"))
+
+
 def _counts(cell: Cell) -> Counts:
     latency, first_token = cell.buckets or ({}, {})
     (
         successes, abandoned, limited, refused, rejected, unavailable, usage_missing, taken, given, reasoning, cached, checked, mismatched,
+        latency_sum, first_token_sum,
     ) = cell.counts  # fmt: skip
     attempts = successes + abandoned + limited + refused + rejected + unavailable
     return Counts(
         attempts, successes, abandoned, limited, refused, rejected, unavailable, usage_missing, taken, given, reasoning, cached,
-        checked, mismatched, latency, first_token,
+        checked, mismatched, latency, first_token, latency_sum / _MICRO, first_token_sum / _MICRO,
     )  # fmt: skip
 
 
@@ -360,12 +380,16 @@ def _add_thinking(cells: Iterable[Cell], asked: Thinking, applied: Thinking | No
 
 
 def _time(cell: Cell, began: float, first: float | None, ended: float) -> None:
-    latency, first_token = cell.buckets
-    bucket = bucket_of(ended - began)
+    counts, (latency, first_token) = cell.counts, cell.buckets
+    seconds = ended - began
+    bucket = bucket_of(seconds)
     latency[bucket] = latency.get(bucket, 0) + 1
+    counts[_LATENCY_SUM] += round(seconds * _MICRO)
     if first is not None:
-        bucket = bucket_of(first - began)
+        seconds = first - began
+        bucket = bucket_of(seconds)
         first_token[bucket] = first_token.get(bucket, 0) + 1
+        counts[_FIRST_TOKEN_SUM] += round(seconds * _MICRO)
 
 
 def keeps_thinking(asked: Thinking, applied: Thinking | None) -> bool:

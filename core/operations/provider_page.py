@@ -27,12 +27,11 @@ def provider_page(config: Config, pool: Pool, metrics: Metrics, now: float) -> d
 
     A provider that is itself named so is found in there.
     """
-    standings = _standings(config, pool, now)
-    rows = {name: _row(name, metrics, standing, now) for name, standing in standings.items()}
+    rows = {name: _row(name, metrics, standing, now) for name, standing in standings(config, pool, now).items()}
     return {**rows, "providers": rows}
 
 
-def _row(name: str, metrics: Metrics, standing: "_Standing", now: float) -> dict[str, object]:
+def _row(name: str, metrics: Metrics, standing: "Standing", now: float) -> dict[str, object]:
     total = metrics.provider_total(name)
     seen_at = metrics.seen_at(name)
     return {
@@ -78,29 +77,38 @@ def _tokens(counts: Counts) -> dict[str, int]:
     }
 
 
-class _Standing:
-    """How the credentials of one provider stand, taken together."""
+class Standing:
+    """How the credentials of one provider stand, taken together.
+
+    Attributes:
+        states: How many are in each state.
+        quota_remaining: Left of the tightest windows of all; None when nobody counts.
+        quota_reset_seconds: Until the next of them begins anew; None when there is none to wait for.
+        in_flight: Attempts under way.
+
+    """
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._models: dict[str, _Standing] = {}  # by upstream model
-        self._states = dict.fromkeys(CredentialState, 0)
-        self._remaining: int | None = None
-        self._reset_seconds = math.inf
+        self._models: dict[str, Standing] = {}  # by upstream model
+        self.states = dict.fromkeys(CredentialState, 0)
+        self.quota_remaining: int | None = None
+        self.quota_reset_seconds: float | None = None
+        self.in_flight = 0
         self._refresh_states = {"none"}
 
     def count(self, status: Status) -> None:
         """Take one credential, or one model of it, into account."""
-        self._states[status.state] += 1
+        self.states[status.state] += 1
         self._refresh_states.add(status.refresh_state)
         if status.quota_remaining is not None:
-            self._remaining = (self._remaining or 0) + status.quota_remaining
+            self.quota_remaining = (self.quota_remaining or 0) + status.quota_remaining
         if status.quota_reset_seconds:  # 0: of a window nothing of which is used there will not be more
-            self._reset_seconds = min(self._reset_seconds, status.quota_reset_seconds)
+            self.quota_reset_seconds = min(self.quota_reset_seconds or math.inf, status.quota_reset_seconds)
 
     def count_well(self, refresh_state: str) -> None:
         """Take a credential into account of which there is nothing to say."""
-        self._states[CredentialState.ACTIVE] += 1
+        self.states[CredentialState.ACTIVE] += 1
         self._refresh_states.add(refresh_state)
 
     def count_model(self, model: str, status: Status) -> None:
@@ -109,16 +117,16 @@ class _Standing:
         if standing is None:
             if len(self._models) >= _MOST_MODELS:
                 return
-            standing = self._models[model] = _Standing(self._provider)
+            standing = self._models[model] = Standing(self._provider)
         standing.count(status)
 
     def told(self) -> dict[str, object]:
         """As the page has it."""
         return {
-            "credentials": {state.name.lower(): n for state, n in self._states.items()},
+            "credentials": {state.name.lower(): n for state, n in self.states.items()},
             "refresh_state": next(state for state in _WORST_FIRST if state in self._refresh_states),
-            "quota_remaining": self._remaining,
-            "quota_reset_seconds": None if self._reset_seconds == math.inf else round(self._reset_seconds, 3),
+            "quota_remaining": self.quota_remaining,
+            "quota_reset_seconds": self.quota_reset_seconds,
         }
 
     def told_of_models(self) -> list[dict[str, object]]:
@@ -129,11 +137,13 @@ class _Standing:
         ]
 
 
-def _standings(config: Config, pool: Pool, now: float) -> dict[str, _Standing]:
-    standings = {provider.name: _Standing(provider.name) for provider in config.providers}
+def standings(config: Config, pool: Pool, now: float) -> dict[str, Standing]:
+    """How the credentials of each configured provider stand."""
+    found = {provider.name: Standing(provider.name) for provider in config.providers}
     listed = {(provider.name, model.name) for provider in config.providers for model in provider.models}
     for member in pool.members.values():
-        standing = standings[member.provider]
+        standing = found[member.provider]
+        standing.in_flight += member.in_flight
         quota = member.quota
         if member.standing.state is CredentialState.ACTIVE and not quota.windows and not quota.reported:
             standing.count_well(member.refresh_state)  # the rule; there may be ten thousand
@@ -142,7 +152,7 @@ def _standings(config: Config, pool: Pool, now: float) -> dict[str, _Standing]:
         for offer in told_offers(member, now):
             if (member.provider, offer.model) in listed:
                 standing.count_model(offer.model, pool.status(member, offer, now))
-    return standings
+    return found
 
 
 def _rfc3339(now: float) -> str:

@@ -56,6 +56,10 @@ def bound_of(bucket: int) -> float:
     return math.exp2(bucket / 8) / _UNIT
 
 
+#: Bounds of histograms for others: numbers of buckets, and seconds. They are those of OpenTelemetry's conventions for GenAI.
+BOUNDS: Final = tuple((8 * k, bound_of(8 * k)) for k in range(14))
+
+
 def quantile(buckets: Mapping[int, int], share: float) -> float | None:
     """The time that `share` of all times do not exceed, in seconds, right but for `ERROR`; None when there are none.
 
@@ -69,6 +73,16 @@ def quantile(buckets: Mapping[int, int], share: float) -> float | None:
         if seen >= rank:
             return bound_of(bucket) / math.sqrt(GROWTH)  # the middle, as factors go
     return None
+
+
+def cumulated(buckets: Mapping[int, int]) -> list[tuple[float, int]]:
+    """How many times did not exceed each of `BOUNDS`; infinity is the last bound."""
+    whole, seen, rest = [], 0, sorted(buckets)
+    for number, bound in BOUNDS:
+        while rest and rest[0] <= number:
+            seen += buckets[rest.pop(0)]
+        whole.append((bound, seen))
+    return [*whole, (math.inf, sum(buckets.values()))]
 
 
 class Cell:

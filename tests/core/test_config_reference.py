@@ -12,6 +12,7 @@ from dragoman.core.config import Config, Cooldowns, Ledger, Limits, MitigationRu
 from dragoman.core.config_nodes import Section, parse_seconds, parse_size
 from dragoman.core.config_parsing import parse_config
 from dragoman.core.config_sections import SECTIONS
+from dragoman.core.telemetry_settings import Telemetry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 ITEM = {"models": [{"name": "m"}], "quotas": [{"window": "5h", "requests": 1}]}
@@ -69,6 +70,7 @@ def test_every_key_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mitigations[]", MitigationRule("", "")),
         ("alerts[]", AlertRule("", "", "")),
         ("routing", Routing()),
+        ("telemetry", Telemetry()),
         ("usage", Ledger()),
         ("", Config()),
     ],

@@ -43,6 +43,7 @@ def test_a_good_answer_counts_for_provider_credential_and_model() -> None:
     assert of_provider.first_token_p50 == of_provider.first_token_p95 == pytest.approx(0.25, rel=0.05)
     assert of_model.latency_p50 == pytest.approx(2.0, rel=0.05)
     assert of_model.first_token_p50 == pytest.approx(1.25, rel=0.05)
+    assert (of_provider.latency_sum, of_provider.first_token_sum) == (1.0, 0.25)
     assert of_credential.latency_p50 is None
     assert metrics.provider_total("acme") == of_provider
     assert metrics.model_total("acme-large") == of_model
@@ -108,6 +109,19 @@ def test_who_leaves_is_neither_a_success_nor_an_error() -> None:
 def test_a_stream_that_breaks_is_an_error_of_its_model() -> None:
     counts = all_of(recorded(journal(attempt("cut"), fault="provider", usage=None)))[2]
     assert counts.unavailable == 1
+
+
+def test_counts_can_be_added() -> None:
+    good = recorded(journal(attempt(first_token_at=999.5))).provider_total("acme")
+    bad = recorded(journal(attempt("status", 429), usage=None)).provider_total("acme")
+    slow = recorded(journal(attempt(started_at=900.0))).provider_total("acme")
+    whole = good + bad + slow + good
+    assert (whole.attempts, whole.successes, whole.limited, whole.total_tokens) == (4, 3, 1, 360)
+    assert (whole.latency_sum, whole.first_token_sum) == (102.0, 1.0)
+    assert whole.latency_p50 == good.latency_p50
+    assert sum(whole.first_token.values()) == 2
+    assert good + Counts() == good
+    assert sum(good.latency.values()) == 1
 
 
 def test_usage_without_its_parts() -> None:

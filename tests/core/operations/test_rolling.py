@@ -15,6 +15,7 @@ from dragoman.core.operations.rolling import (
     Rolling,
     bound_of,
     bucket_of,
+    cumulated,
     quantile,
 )
 
@@ -114,6 +115,22 @@ def test_a_quantile_is_as_near_as_it_says(times: list[float], share: float) -> N
     found = quantile(buckets, share)
     assert found is not None
     assert abs(found - exact) <= exact * (ERROR + 0.001)
+
+
+@given(st.lists(st.floats(0.0001, 9000), max_size=50))
+def test_histograms_for_others_are_exact(times: list[float]) -> None:
+    buckets: dict[int, int] = {}
+    for time in times:
+        buckets[bucket_of(time)] = buckets.get(bucket_of(time), 0) + 1
+    for bound, n in cumulated(buckets):
+        assert n == sum(time <= bound for time in times)
+
+
+def test_bounds_are_those_of_opentelemetry() -> None:
+    bounds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+    assert [bound for bound, _ in cumulated({})] == [*bounds, math.inf]
+    assert cumulated({0: 1, 8: 2, 9: 3, 160: 4})[:3] == [(0.01, 1), (0.02, 3), (0.04, 6)]
+    assert cumulated({160: 4})[-1] == (math.inf, 4)
 
 
 def test_no_times_have_no_quantile() -> None:
