@@ -156,4 +156,6 @@ def test_no_count_is_too_large() -> None:
     """A provider may say anything."""
     entry = make_entry(attrs.evolve(JOURNAL, usage=TokenUsage(input=10**18, output=5)), Prices([Price("*", 10**12, 1)]))
     assert entry.usage == TokenUsage(input=10**10, output=5)
+    parts = make_entry(attrs.evolve(JOURNAL, usage=TokenUsage(input=1, output=2, cached=10**18)), NO_PRICES)
+    assert parts.usage == TokenUsage(input=1, output=2, cached=10**10)
     assert entry.cost == 2**62
