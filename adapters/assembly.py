@@ -31,6 +31,7 @@ from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
 from dragoman.adapters.renewals import Renewals
+from dragoman.adapters.signing import sign
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -387,6 +388,7 @@ def _renewed(gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Connection]
             keep=renewals.keep,
             kept=renewals.kept,
             record=record,
+            sign=sign,
         )
     finally:
         renewals.close()

@@ -65,11 +65,12 @@ class Renewal:
     Attributes:
         file: The name of the file in which the new token is kept.
         token_url: Where it is asked for (RFC 6749, section 6).
-        refresh_token: What it is asked for with.
+        refresh_token: What it is asked for with; where there is an `issuer`, its private key (PEM).
         client_id: Of the login; empty: none is sent.
         client_secret: The same.
         expires_at: When the present token ends, epoch seconds; None when nobody knows.
         lead: Seconds before that at which a new one is asked for.
+        issuer: Who signs the request, for an account of a service (RFC 7523); empty: nobody does.
         issued_at: When the present token was given, epoch seconds; None when nobody knows.
         sends_json: The request is JSON where the RFC has a form.
 
@@ -84,6 +85,7 @@ class Renewal:
     lead: float = 300.0
     sends_json: bool = False
     issued_at: float | None = None
+    issuer: str = ""
 
 
 @attrs.frozen

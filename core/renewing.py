@@ -12,7 +12,15 @@ from typing import Final
 import attrs
 
 from dragoman.core.config import Config, Credential, Renewal
-from dragoman.core.credentials.oauth import NewToken, NoToken, RenewalState, TokenLife, build_request, parse_answer
+from dragoman.core.credentials.oauth import (
+    NewToken,
+    NoToken,
+    RenewalState,
+    TokenLife,
+    build_claims,
+    build_request,
+    parse_answer,
+)
 from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
@@ -101,6 +109,7 @@ class TokenRenewal:
         keep: Gets each new token to be kept; must not wait.
         kept: Gives the identities of those that `keep` is done with, each once; must not wait.
         record: Gets what came of each renewal.
+        sign: Signs with a private key (PEM), RS256; raises ValueError where it cannot, with a reason for people.
 
     """
 
@@ -115,12 +124,14 @@ class TokenRenewal:
         keep: Callable[[Kept], None],
         kept: Callable[[], Iterable[str]],
         record: Callable[[RenewalNews], None],
+        sign: Callable[[str, bytes], bytes],
     ) -> None:
         self._gateway = gateway
         self._user_agent = user_agent
         self._keep = keep
         self._kept = kept
         self._record = record
+        self._sign = sign
         self._holders: dict[str, _Holder] = {}
         self._asking: dict[int, _Asking] = {}
         self._attempts = 0
@@ -226,7 +237,17 @@ class TokenRenewal:
     def upstream_opened(self, attempt: int, now: float, reused: bool = False) -> list[Effect]:
         """A connection stands: ask."""
         asking = self._asking.get(attempt)
-        return [] if asking is None else [WriteUpstream(attempt, build_request(asking.renewal, self._user_agent))]
+        if asking is None:
+            return []
+        renewal, claims, signature = asking.renewal, b"", b""
+        if renewal.issuer:
+            claims = build_claims(renewal, now)
+            try:
+                signature = self._sign(renewal.refresh_token, claims)
+            except ValueError as error:
+                self._missed(attempt, NoToken(True, f"its token cannot be made: {error}"), now)
+                return [CloseUpstream(attempt)]
+        return [WriteUpstream(attempt, build_request(renewal, self._user_agent, claims, signature))]
 
     def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float) -> list[Effect]:
         """A token endpoint cannot be reached."""
@@ -277,6 +298,9 @@ class TokenRenewal:
         holder = self._holders[asking.identity]
         holder.attempt, holder.saving = 0, token
         holder.life.granted(token, now)
+        if asking.renewal.issuer:  # another can be made at any time: it is not kept
+            self._saved(asking.identity, now)
+            return
         self._keep(Kept(asking.identity, asking.renewal.file, asking.renewal.refresh_token, token, now))
 
     def _saved(self, identity: str, now: float) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from dragoman.core.config import Config, Credential, Model, OAuthClient, Provider, Renewal
+from dragoman.core.config import MODEL_ROOT, Config, Credential, Model, OAuthClient, Provider, Renewal
 from dragoman.core.config_sections import told_apart
 from dragoman.core.credentials.files import FileCredential, auth_index
 from dragoman.core.providers.known_models import known_models
@@ -68,6 +68,7 @@ class _Rules:
             excluded_models=excluded,
             takes_any=takes_any,
             takes_bearer=True,
+            model_root=file.model_root or MODEL_ROOT,
         )
 
     def models(self, file: FileCredential) -> tuple[Model, ...]:
@@ -113,7 +114,7 @@ class _Rules:
             return None
         # An id and its secret belong together: one of each place would be nobody's.
         client_id, client_secret = file.client_id, file.client_secret
-        if client.client_id:
+        if client.client_id and not file.issuer:
             client_id, client_secret = client.client_id, client.client_secret
         return Renewal(
             file=name,
@@ -121,8 +122,9 @@ class _Rules:
             refresh_token=file.refresh_token,
             client_id=client_id,
             client_secret=client_secret,
-            expires_at=file.expires_at,
+            expires_at=0.0 if file.issuer else file.expires_at,  # the first is made at once
             lead=file.login.lead,
             sends_json=file.login.sends_json,
             issued_at=file.last_refresh,
+            issuer=file.issuer,
         )

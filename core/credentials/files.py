@@ -23,6 +23,7 @@ _LONGEST_NAME: Final = (
 _RESERVED: Final = re.compile(
     r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)"
 )  # by Windows, whatever the extension
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}")
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -105,6 +106,8 @@ class FileCredential:
         headers: Sent with every request.
         own_headers: The same, of what only this one has (the number of an account).
         project: On whose account; empty where the type has none.
+        issuer: The name of a service's account, whose private key is `refresh_token`; empty for all others.
+        model_root: See `Provider.model_root`; empty: the usual one.
         models: Pairs of upstream model and alias; empty: those known of its type.
         excluded_models: Patterns in lower case.
         disable_cooling: See `Credential.disable_cooling`.
@@ -133,6 +136,8 @@ class FileCredential:
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     own_headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     project: str = ""
+    issuer: str = ""
+    model_root: str = ""
     models: tuple[tuple[str, str], ...] = ()
     excluded_models: tuple[str, ...] = ()
     disable_cooling: bool | None = None
@@ -165,6 +170,8 @@ def parse_credential_file(data: object) -> FileReading:
         fields.mistake("type", _unknown_type(kind))
         return FileReading(None, tuple(fields.mistakes))
     credential = _credential(fields, kind, login)
+    if login.is_service:
+        credential = _of_service(credential, fields)
     return FileReading(None if fields.mistakes else credential, tuple(fields.mistakes))
 
 
@@ -176,7 +183,7 @@ def _unknown_type(kind: str) -> str:
 
 def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
     place, secret = next(((name, text) for name in login.fields if (text := fields.token(name))), ("", ""))
-    if login.dialect and not secret:
+    if login.dialect and not secret and not login.is_service:
         fields.mistake(login.fields[0], "is missing: without it there is nothing to show the provider; log in again")
     elif secret and not VISIBLE.fullmatch(secret):
         fields.mistake(login.fields[0], "has characters that do not fit into an HTTP header: log in again")
@@ -206,6 +213,42 @@ def _credential(fields: "_Fields", kind: str, login: Login) -> FileCredential:
         is_renewable=place in ACCESS_TOKENS,
         client_id=fields.token("client_id"),
         client_secret=fields.token("client_secret"),
+    )
+
+
+def _of_service(credential: FileCredential, fields: "_Fields") -> FileCredential:
+    """The account of a service: a key of its own, a project, and a place."""
+    inner = fields.get("service_account")
+    account = _Fields(inner if isinstance(inner, Mapping) else {})
+    issuer, key = account.text("client_email"), account.text("private_key")
+    if not issuer or "PRIVATE KEY-----" not in key:
+        fields.mistake(
+            "service_account",
+            "expected the key of a service's account as Google gives it (`client_email`, `private_key`)",
+        )
+    project = fields.text("project_id") or account.text("project_id")
+    place = fields.text("location") or "us-central1"
+    for name, text in (("project_id", project), ("location", place)):
+        if not _NAME.fullmatch(text):
+            fields.mistake(name, "expected letters, digits, dashes, dots and colons")
+    token_url = _token_url(account) or "https://oauth2.googleapis.com/token"
+    fields.mistakes += account.mistakes
+    base_url = credential.base_url
+    if base_url == credential.login.base_url and place != "global":
+        base_url = f"https://{place}-aiplatform.googleapis.com"
+    return attrs.evolve(
+        credential,
+        secret="",
+        email=credential.email or issuer,
+        base_url=base_url,
+        model_root=f"/v1/projects/{project}/locations/{place}/publishers/google",
+        expires_at=None,
+        refresh_token=key,
+        token_url=token_url,
+        is_renewable=True,
+        client_id="",
+        client_secret="",
+        issuer=issuer,
     )
 
 

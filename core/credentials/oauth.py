@@ -5,6 +5,7 @@ used. Rule 3: a new token is kept before it is relied on. Rule 4: who refuses is
 trouble is asked again later and later. As whom is asked stands in the user's own file or configuration, never here.
 """
 
+import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,8 @@ _FIRST_WAIT: Final = 5.0
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_LIFE: Final = 10 * 366 * 86_400.0
 _REFUSALS: Final = frozenset({400, 401, 403})
+_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _WORD: Final = re.compile(r"[a-z0-9_.-]{1,60}", re.IGNORECASE)
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFRESH_TOKENS: Final = ("refresh_token", "refreshToken")
@@ -228,10 +231,22 @@ def renew_at(renewal: Renewal) -> float:
     return renewal.expires_at - lead
 
 
-def build_request(renewal: Renewal, user_agent: str) -> bytes:
-    """The whole request for a new token."""
+def build_claims(renewal: Renewal, now: float) -> bytes:
+    """What the account of a service signs (RFC 7523, section 3), ready to be signed with RS256."""
+    claims = {"iss": renewal.issuer, "scope": _SCOPE, "aud": renewal.token_url, "iat": int(now), "exp": int(now) + 3600}
+    return b".".join(_base64url(orjson.dumps(part)) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def build_request(renewal: Renewal, user_agent: str, claims: bytes = b"", signature: bytes = b"") -> bytes:
+    """The whole request for a new token; with `claims` and their `signature` for the account of a service."""
     url = split_url(renewal.token_url)
     fields = {"grant_type": "refresh_token", "refresh_token": renewal.refresh_token}
+    if claims:
+        fields = {"grant_type": _BEARER, "assertion": (claims + b"." + _base64url(signature)).decode("ascii")}
     fields |= {"client_id": renewal.client_id} if renewal.client_id else {}
     fields |= {"client_secret": renewal.client_secret} if renewal.client_secret else {}
     if renewal.sends_json:

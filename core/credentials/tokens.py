@@ -38,6 +38,8 @@ class Token:
         A file that was read before a renewal was written to it says a token of the past: that is no news.
         """
         digest = _digest(secret)
+        if not secret:  # none is said: it comes with the first renewal
+            return False
         if digest == self._present or digest in self._past:
             return False
         is_other = self._present != b""

@@ -31,6 +31,7 @@ class Login:
         copied: Headers whose value is in the file: pairs of header and field.
         project: The field that says on whose account, for a dialect that says it in the body; empty: none does.
         sends_json: The token endpoint wants JSON where RFC 6749 has a form.
+        is_service: Its file has the key of a service's account, with which tokens are made.
         why_not: Why it serves nothing; empty when it does.
         caution: What the operator should know of the provider's terms; empty when nothing is known.
 
@@ -46,6 +47,7 @@ class Login:
     sends_json: bool = False
     why_not: str = ""
     project: str = ""
+    is_service: bool = False
     caution: str = ""
 
 
@@ -83,9 +85,7 @@ LOGINS: Final[Mapping[str, Login]] = MappingProxyType({
     ),
     "gemini": _CODE_ASSIST,
     "gemini-cli": _CODE_ASSIST,
-    "vertex": _unspoken(
-        "vertex", "tokens of service accounts are not made yet; an API key of Vertex AI's serves under 'vertex-api-key'"
-    ),
+    "vertex": Login("vertex", "https://aiplatform.googleapis.com", "gemini", is_service=True),
     "qwen": _chat("qwen", "https://portal.qwen.ai/v1", fields=_ACCESS, lead=1200.0),
     "iflow": _chat("iflow", "https://apis.iflow.cn/v1", fields=("api_key", "apiKey"), lead=24 * _HOUR),
     "kimi": _chat("kimi", "https://api.kimi.com/coding/v1", fields=_ACCESS),

@@ -81,6 +81,7 @@ _OFFICIAL: Final[Mapping[str, tuple[str, ...]]] = {
     "gemini": ("generativelanguage.googleapis.com", "aiplatform.googleapis.com"),
     "code_assist": ("cloudcode-pa.googleapis.com",),
 }
+_VERTEX: Final = "-aiplatform.googleapis.com"  # behind the name of a place
 _SIGNS_TOO: Final = frozenset({"chatgpt.com"})  # OpenAI's as well, but not its API in all things
 _SIGNERS: Final[Mapping[str, str]] = {
     "openai_chat": "openai", "openai_responses": "openai", "claude": "claude", "gemini": "gemini", "code_assist": "gemini",
@@ -221,7 +222,7 @@ class Catalog:
             "accept-encoding": "identity",
             "content-type": "application/json",
         }
-        is_official = url.host in _OFFICIAL.get(provider.dialect, ())
+        is_official = url.host in _OFFICIAL.get(provider.dialect, ()) or url.host.endswith(_VERTEX)
         token = self._tokens[credential.identity] if credential.identity and credential.api_key is not None else None
         if credential.api_key is not None and token is None:
             fields |= _auth(provider, is_official, credential.api_key)

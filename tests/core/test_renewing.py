@@ -43,8 +43,19 @@ class Job:
         self.open: dict[int, OpenUpstream] = {}
         self.closed: list[int] = []
         self.job = TokenRenewal(
-            self.gateway, NOW, user_agent="d", keep=self.kept.append, kept=self._take, record=self.news.append
+            self.gateway,
+            NOW,
+            user_agent="d",
+            keep=self.kept.append,
+            kept=self._take,
+            record=self.news.append,
+            sign=self._sign,
         )
+
+    def _sign(self, key: str, data: bytes) -> bytes:
+        if key == "bad":
+            raise ValueError("the key is bad")
+        return key.encode() + data[:3]
 
     def _take(self) -> list[str]:
         done, self.done = self.done, []
@@ -340,6 +351,37 @@ def test_proxies_are_the_credentials_own() -> None:
     proxy = job.open[attempt].origin.proxy
     assert proxy is not None
     assert proxy.scheme == "socks5h"
+
+
+def service(key: str = "pem") -> Credential:
+    renewal = Renewal("0.json", "https://auth-0.test/token", key, expires_at=0.0, issuer="robot@example.com")
+    return attrs.evolve(credential(), api_key="", renewal=renewal)
+
+
+def test_the_token_of_a_service_is_made_at_once_and_kept_nowhere() -> None:
+    job = Job(service())
+    assert job.token() == b""
+    (attempt,) = job.look()
+    (written,) = job.do(job.job.upstream_opened(attempt, job.now))
+    assert b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=ey" in written
+    assert b"refresh_token" not in written
+    job.do(job.job.upstream_sent(attempt, reply({"access_token": "new", "expires_in": 3600}), job.now))
+    assert job.kept == []
+    assert b"Bearer new" in job.token()
+    job.reload(service())  # a file says no token, and that is no news
+    assert b"Bearer new" in job.token()
+    assert job.look() == []
+    job.reload(service("another"))
+    assert len(job.look()) == 1
+
+
+def test_a_key_that_cannot_sign_is_said() -> None:
+    job = Job(service("bad"))
+    (attempt,) = job.look()
+    job.do(job.job.upstream_opened(attempt, job.now))
+    assert job.closed == [attempt]
+    assert job.news[-1].reason == "its token cannot be made: the key is bad"
+    assert job.look() == []
 
 
 STEPS = st.sampled_from(["look", "later", "refuse", "give", "refused", "trouble", "save", "reload", "stale", "login"])

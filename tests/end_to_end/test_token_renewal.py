@@ -1,5 +1,6 @@
 """Tokens of credential files are renewed by a running gateway, at a real token endpoint."""
 
+import base64
 import contextlib
 import json
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.end_to_end.processes import Gateway, serving
 from tests.end_to_end.test_credential_files import KEY, configured
@@ -62,7 +65,7 @@ class Provider:
         fields = dict(urllib.parse.parse_qsl(body.decode()))
         with self._lock:
             self.renewals.append(fields)
-            if self.refusal or fields["refresh_token"] != self.refresh:
+            if self.refusal or fields.get("refresh_token", self.refresh) != self.refresh:
                 return 400, json.dumps({"error": self.refusal or "invalid_grant"}).encode()
             n = len(self.renewals)
             self.access, self.refresh = f"at0k-{n}", f"rt0k-{n}"
@@ -191,3 +194,36 @@ def test_a_refused_renewal_is_said_and_not_repeated(tmp_path: Path, transport: s
         gateway.stderr.wait_for(lambda line: "credentials reloaded" in line, start)
         assert ask(gateway) == 200
         assert len(provider.renewals) == 1
+
+
+def test_the_account_of_a_service(tmp_path: Path, transport: str, provider: Provider) -> None:
+    """Its first token is made when the gateway starts, with a signature that its provider can check; nothing is written to its file."""
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    account = {
+        "client_email": "robot@p.example",
+        "private_key": pem,
+        "project_id": "p-1",
+        "token_uri": f"{provider.url}/token",
+    }
+    configured(tmp_path)
+    path = put(
+        tmp_path,
+        provider,
+        type="vertex",
+        service_account=account,
+        base_url=provider.url,
+        access_token=None,
+        refresh_token=None,
+    )
+    before = path.read_bytes()
+    with serving(tmp_path, transport, secrets=["at0k", pem.splitlines()[1]]) as gateway:
+        renewed(gateway)
+        ask(gateway)
+        assert provider.shown == ["at0k-1"]
+    claims, _, signature = provider.renewals[0]["assertion"].rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    key.public_key().verify(raw, claims.encode(), padding.PKCS1v15(), hashes.SHA256())
+    assert path.read_bytes() == before

@@ -73,6 +73,26 @@ def test_what_only_one_has_is_its_credential_s() -> None:
     ]  # fmt: skip
 
 
+def test_the_account_of_a_service_makes_its_tokens() -> None:
+    account = {"client_email": "robot@p.example", "private_key": "-----BEGIN PRIVATE KEY-----", "project_id": "p-1"}
+    config = Config(oauth_clients=(OAuthClient("vertex", client_id="somebody"),))
+    provider = one(config, file("a.json", "vertex", service_account=account))
+    assert provider.model_root == "/v1/projects/p-1/locations/us-central1/publishers/google"
+    (credential,) = provider.credentials
+    assert (credential.api_key, credential.is_refreshable) == ("", True)
+    assert credential.renewal is not None
+    assert (credential.renewal.issuer, credential.renewal.client_id, credential.renewal.expires_at) == (
+        "robot@p.example",
+        "",
+        0.0,
+    )
+    target = Catalog(with_files(config, [file("a.json", "vertex", service_account=account)]), "d").route(
+        "gemini-2.5-pro"
+    )
+    assert target is not None
+    assert target.deployments[0].targets[0].is_official
+
+
 def test_where_the_configuration_sends_a_channel() -> None:
     config = Config(channel_urls=(("claude", "http://127.0.0.1:1"),))
     assert one(config, file("a.json", base_url="http://h")).base_url == "http://127.0.0.1:1"

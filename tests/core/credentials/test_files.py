@@ -123,6 +123,34 @@ def test_where_requests_go() -> None:
     assert read({**qwen, "resource_url": "x.example", "base_url": "http://b.example/"}).base_url == "http://b.example"
 
 
+KEY = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"
+
+
+def vertex(**fields: object) -> dict[str, object]:
+    account = {"type": "service_account", "client_email": "robot@p.example", "private_key": KEY, "project_id": "p-1"}
+    return {"type": "vertex", "service_account": account, **fields}
+
+
+def test_the_account_of_a_service() -> None:
+    credential = read(vertex())
+    assert credential.base_url == "https://us-central1-aiplatform.googleapis.com"
+    assert credential.model_root == "/v1/projects/p-1/locations/us-central1/publishers/google"
+    assert (credential.issuer, credential.refresh_token) == ("robot@p.example", KEY.strip())
+    assert credential.token_url == "https://oauth2.googleapis.com/token"
+    assert credential.email == "robot@p.example"
+    assert "PRIVATE" not in repr(credential)
+    far = read(vertex(location="global", project_id="p-2", email="me"))
+    assert (far.base_url, far.email) == ("https://aiplatform.googleapis.com", "me")
+    assert far.model_root == "/v1/projects/p-2/locations/global/publishers/google"
+    assert read(vertex(base_url="http://127.0.0.1:1")).base_url == "http://127.0.0.1:1"
+    assert mistakes({"type": "vertex", "service_account": 7}) == ["service_account", "project_id"]
+    assert mistakes(vertex(location="../x")) == ["location"]
+    assert mistakes(vertex(service_account={"client_email": 7, "private_key": KEY, "project_id": "p"})) == [
+        "service_account",
+        "client_email",
+    ]
+
+
 def test_what_a_renewal_would_change() -> None:
     assert read(claude(token_uri="http://127.0.0.1:1/t")).token_url == "http://127.0.0.1:1/t"
     assert read(claude()).is_renewable

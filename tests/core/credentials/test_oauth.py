@@ -1,5 +1,6 @@
 """Renewing a token: when, how it is asked for, what the answer means, what the file holds afterwards."""
 
+import base64
 import itertools
 import json
 import math
@@ -21,6 +22,7 @@ from dragoman.core.credentials.oauth import (
     RenewalInput,
     RenewalState,
     TokenLife,
+    build_claims,
     build_request,
     parse_answer,
     renew_at,
@@ -161,6 +163,23 @@ def test_as_json_and_as_nobody() -> None:
     head, _, body = build_request(renewal, "d").partition(b"\r\n\r\n")
     assert head.startswith(b"POST / HTTP/1.1\r\nhost: 127.0.0.1:1\r\n")
     assert json.loads(body) == {"grant_type": "refresh_token", "refresh_token": "rt-0"}
+
+
+def test_the_account_of_a_service_signs() -> None:
+    """RFC 7523: what it says of itself, signed, in the place of a refresh token."""
+    renewal = attrs.evolve(RENEWAL, issuer="robot@p.example", client_id="", client_secret="", refresh_token="PEM")
+    claims = build_claims(renewal, NOW)
+    body = build_request(renewal, "d", claims, b"\xff\xfe").partition(b"\r\n\r\n")[2].decode()
+    fields = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
+    assert sorted(fields) == ["assertion", "grant_type"]
+    assert fields["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    head, said, signature = (base64.urlsafe_b64decode(part + "==") for part in fields["assertion"].split("."))
+    assert (json.loads(head)["alg"], signature) == ("RS256", b"\xff\xfe")
+    assert json.loads(said) == {
+        "iss": "robot@p.example", "scope": "https://www.googleapis.com/auth/cloud-platform", "aud": RENEWAL.token_url,
+        "iat": int(NOW), "exp": int(NOW) + 3600,
+    }  # fmt: skip
+    assert "PEM" not in body
 
 
 @given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8"), min_size=1))

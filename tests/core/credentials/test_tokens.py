@@ -18,6 +18,15 @@ def test_a_token_of_the_past_is_no_news() -> None:
     assert token.line == b"authorization: Bearer three\r\n"
 
 
+def test_no_token_is_no_news() -> None:
+    token = Token()
+    assert token.offer("") is False
+    assert token.line == b""
+    token.renew("one")
+    assert token.offer("") is False
+    assert token.line == b"authorization: Bearer one\r\n"
+
+
 def test_renewed_before_it_was_offered() -> None:
     token = Token()
     token.renew("one")
