@@ -8,6 +8,7 @@ import json
 import math
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ class Asked:
         headers: By name in lower case.
         body: All of it.
         fault: Why there was no answer; empty when there was.
+        at: When it came, epoch seconds.
 
     """
 
@@ -37,6 +39,7 @@ class Asked:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     body: bytes = b""
     fault: str = ""
+    at: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -82,7 +85,7 @@ def ask(
         )
         answer = connection.getresponse()
         body = answer.read(MAX_BYTES)
-        return Asked(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+        return Asked(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, at=time.time())
     except ssl.SSLError as error:
         return Asked(fault=explain(error))
     except TimeoutError:

@@ -30,7 +30,8 @@ _SOON: Final = 120.0  # and one that did not
 _PATIENCE: Final = 30.0  # seconds for the whole of an answer
 _LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer; OpenRouter's is about half a MiB
 
-_PATHS: Final = {
+#: Where each dialect lists its models, below the base URL.
+PATHS: Final = {
     "openai_chat": "/models",
     "openai_responses": "/models",
     "claude": "/v1/models?limit=1000",
@@ -126,7 +127,7 @@ class ModelListing:
         target = asking.target
         head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (
             target.base_path,
-            _PATHS[target.dialect].encode("ascii"),
+            PATHS[target.dialect].encode("ascii"),
             target.lines,
             forwarded_fields({}, target.dialect),
         )

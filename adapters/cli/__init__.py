@@ -23,6 +23,9 @@ COMMANDS: Final = MappingProxyType(
         "notify": "Check who is told of alerts.",
         "connect": "Show or write what points a tool at this gateway.",
         "run": "Start a tool so that it talks to this gateway.",
+        "doctor": "Look whether all is well, and say what to mend.",
+        "status": "Show how a running gateway does.",
+        "top": "Watch a running gateway.",
         "translate": "Translate a request or an answer from one dialect to another.",
     }
 )

@@ -99,6 +99,12 @@ def _auth(provider: Provider, is_official: bool, key: str) -> dict[str, str]:
             return {"authorization": f"Bearer {key}"}
 
 
+def auth_fields(provider: Provider, key: str | None) -> dict[str, str]:
+    """The header by which a provider is shown a key; none without a key."""
+    is_official = split_url(provider.base_url).host in _OFFICIAL.get(provider.dialect, ())
+    return {} if key is None else _auth(provider, is_official, key)
+
+
 @attrs.frozen(eq=False)
 class Deployment:
     """A provider and an upstream model, with the credentials that may serve it.
