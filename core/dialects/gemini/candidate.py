@@ -31,15 +31,18 @@ from dragoman.core.chat.stream import (
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.gemini.content import NAME, kind_of
 from dragoman.core.dialects.gemini.ending import parse_finish
+from dragoman.core.dialects.gemini.partial_call import PartialCall
 from dragoman.core.dialects.gemini.sources import parse_logprobs, parse_sources
 
 
-class Call(msgspec.Struct, gc=False):
+class Call(msgspec.Struct, rename="camel", gc=False):
     """``functionCall``."""
 
     name: str | None = None
     args: dict[str, Any] | None = None
     id: str | None = None
+    partial_args: list[Any] | None = None
+    will_continue: bool | None = None
 
 
 class Part(msgspec.Struct, rename="camel", gc=False):
@@ -116,7 +119,14 @@ def _part(node: dict[str, Any]) -> Part:
     if isinstance(node.get("functionCall"), dict):
         said = node["functionCall"]
         args = reading.sub_object(said, "args")
-        call = Call(reading.text_or_none(said, "name"), args, reading.text_or_none(said, "id"))
+        pieces = said.get("partialArgs")
+        call = Call(
+            reading.text_or_none(said, "name"),
+            args,
+            reading.text_or_none(said, "id"),
+            pieces if isinstance(pieces, list) else None,
+            said.get("willContinue") is True,
+        )
     text = node.get("text")
     return Part(
         text if isinstance(text, str) else None,
@@ -147,8 +157,8 @@ class CandidateReader:
     """
 
     __slots__ = (
-        "answer_id", "begins", "chunks", "finish", "index", "kind", "losses", "ordinal", "said", "seen_ids", "signed", "sources",
-        "starts",
+        "answer_id", "begins", "chunks", "finish", "index", "kind", "losses", "ordinal", "partial", "said", "seen_ids", "signed",
+        "sources", "starts",
     )  # fmt: skip
 
     def __init__(self, index: int, answer_id: str, losses: list[Loss]) -> None:
@@ -157,6 +167,7 @@ class CandidateReader:
         self.losses = losses
         self.kind: type | None = None
         self.signed = False  # the open block has its signature: what follows belongs to another
+        self.partial: PartialCall | None = None  # a call that is not complete
         self.ordinal = 0
         self.seen_ids: set[str] = set()
         self.said: list[str] = []  # the text of the open block
@@ -213,6 +224,8 @@ class CandidateReader:
             self.kind = kind
 
     def _close(self, out: list[Delta]) -> None:
+        if self.partial is not None:
+            self._end_partial(self.partial, out)
         if self.kind is not None:
             out.append(BlockEnded(self.index))
         self.kind = None
@@ -261,15 +274,38 @@ class CandidateReader:
         self.signed = True
 
     def _read_call(self, call: Call, sign: Signature | None, out: list[Delta]) -> None:
-        self._close(out)
-        name = call.name or ""
-        ident = call.id or made_up_call_id(self.answer_id, self.index, self.ordinal, name)
+        if call.partial_args is None and not call.will_continue and self.partial is None:
+            self._close(out)
+            self._tell_call(call.name or "", call.id or "", call.args or {}, sign, out)
+            return
+        partial = self.partial
+        if partial is None or (call.name and partial.name) or (call.id and partial.id not in ("", call.id)):
+            self._close(out)
+            partial = self.partial = PartialCall()
+        partial.name = partial.name or call.name or ""
+        partial.id = partial.id or call.id or ""
+        partial.signature = partial.signature or sign
+        if call.args:
+            partial.args().update(call.args)
+        partial.add(call.partial_args or ())
+        if not call.will_continue:
+            self._close(out)
+
+    def _end_partial(self, call: PartialCall, out: list[Delta]) -> None:
+        self.partial = None
+        args = call.args()
+        if call.skipped:
+            self.losses.append(Loss("answer.tool_calls", "dropped", "a piece of arguments has no place in them"))
+        self._tell_call(call.name, call.id, args, call.signature, out)
+
+    def _tell_call(self, name: str, said: str, args: dict[str, Any], sign: Signature | None, out: list[Delta]) -> None:
+        ident = said or made_up_call_id(self.answer_id, self.index, self.ordinal, name)
         if ident in self.seen_ids:  # two calls of one answer never share an id
             ident = made_up_call_id(self.answer_id, self.index, self.ordinal, name)
         self.seen_ids.add(ident)
         self.ordinal += 1
         out.append(ToolCallStarted(ident, name, self.index, signature=sign))
-        out.append(ToolCallDelta(build_arguments(call.args or {}) or "{}", self.index))
+        out.append(ToolCallDelta(build_arguments(args) or "{}", self.index))
         out.append(BlockEnded(self.index))
 
     def _read_media(self, part: Part, sign: Signature | None, out: list[Delta]) -> None:

@@ -168,3 +168,50 @@ def test_nothing_at_all() -> None:
     assert isinstance(read(b"")[-1], StreamFailed)
     assert isinstance(read(b"\n\n")[-1], StreamFailed)
     assert isinstance(read(b"data: {}\n\n")[-1], StreamFailed)
+
+
+def call(**fields: Any) -> dict[str, Any]:
+    return {"functionCall": fields}
+
+
+def test_a_call_of_vertex_may_come_in_pieces() -> None:
+    """Named first, then its arguments by their path, then a part that ends it; a text in between ends it, too."""
+    signed = {**call(name="weather", id="c1", willContinue=True), "thoughtSignature": "AAAA"}
+    city = {"jsonPath": "$.at.city", "willContinue": True}
+    stream = events(
+        chunk(signed),
+        chunk(call(partialArgs=[{**city, "stringValue": "Os"}], willContinue=True)),
+        chunk(
+            call(
+                partialArgs=[{**city, "stringValue": "lo"}, {"jsonPath": "$.days[0]", "numberValue": 3}],
+                willContinue=True,
+            )
+        ),
+        chunk(call()),
+        chunk(call(name="time", willContinue=True)),
+        chunk(call(name="date", args={"a": 1}, partialArgs=[{"jsonPath": "$.b", "boolValue": False}])),
+        chunk(
+            call(name="lost", willContinue=True),
+            call(partialArgs=[{"jsonPath": "?"}], willContinue=True),
+            {"text": "So."},
+        ),
+        chunk(call(id="x", willContinue=True), call(id="y", name="last", will_continue=True)),
+        chunk(finishReason="STOP"),
+    )
+    reader = Reader()
+    deltas = read_all(reader, [stream])
+    assert_grammar(deltas)
+    *calls, text, nameless, last = (block for block in fold(deltas).blocks)
+    assert calls[0] == ToolCall(
+        "c1", "weather", '{"at":{"city":"Oslo"},"days":[3]}', signature=Signature("gemini", "AAAA")
+    )
+    told = [(block.name, block.arguments) for block in (*calls[1:], nameless, last) if isinstance(block, ToolCall)]
+    assert told == [("time", "{}"), ("date", '{"a":1,"b":false}'), ("lost", "{}"), ("", "{}"), ("last", "{}")]
+    assert text == Text("So.")
+    assert fold(deltas).finish == Finish("tool", raw=("gemini", "STOP"))
+    assert [loss.path for loss in reader.losses] == ["answer.tool_calls"]
+
+
+def test_a_piece_of_the_wrong_shape_is_none() -> None:
+    stream = events(chunk(call(name="f", partialArgs=5, willContinue="no")), chunk(finishReason="STOP"))
+    assert [type(block) for block in fold(read_all(Reader(), [stream])).blocks] == [ToolCall]
