@@ -21,7 +21,7 @@ import msgspec
 from dragoman.core.chat.answer import Answer
 from dragoman.core.chat.blocks import Block, Media, Nested, Opaque, ToolResult
 from dragoman.core.chat.fault import Fault
-from dragoman.core.chat.loss import Extras, Loss, dropped, hint
+from dragoman.core.chat.loss import Loss, foreign_fields
 from dragoman.core.chat.request import ChatRequest, OpaqueTool, Thinking
 from dragoman.core.chat.stream import (
     AnswerStarted,
@@ -154,18 +154,18 @@ def replace_model(body: bytes, model: str | None) -> bytes:
 
 def foreign_extras(request: ChatRequest, target: str) -> Iterator[Loss]:
     """Every field that only its own dialect understands and `target` is not."""
-    yield from _extras_lost(request.extras, target, "")
+    yield from foreign_fields(request.extras, target, "")
     if request.output is not None:
-        yield from _extras_lost(request.output.extras, target, "output.")
+        yield from foreign_fields(request.output.extras, target, "output.")
     for n, tool in enumerate(request.tools):
         if not isinstance(tool, OpaqueTool):
-            yield from _extras_lost(tool.extras, target, f"tools[{n}].")
+            yield from foreign_fields(tool.extras, target, f"tools[{n}].")
     if request.tool_choice is not None:
-        yield from _extras_lost(request.tool_choice.extras, target, "tool_choice.")
+        yield from foreign_fields(request.tool_choice.extras, target, "tool_choice.")
     for n, block in enumerate(request.instructions):
-        yield from _extras_lost(block.extras, target, f"instructions[{n}].")
+        yield from foreign_fields(block.extras, target, f"instructions[{n}].")
     for m, message in enumerate(request.messages):
-        yield from _extras_lost(message.extras, target, f"messages[{m}].")
+        yield from foreign_fields(message.extras, target, f"messages[{m}].")
         yield from _block_extras(message.content, target, f"messages[{m}].content")
 
 
@@ -173,18 +173,11 @@ def _block_extras(blocks: Sequence[Block], target: str, path: str) -> Iterator[L
     for n, block in enumerate(blocks):
         if isinstance(block, Opaque):
             continue
-        yield from _extras_lost(block.extras, target, f"{path}[{n}].")
+        yield from foreign_fields(block.extras, target, f"{path}[{n}].")
         if isinstance(block, ToolResult):
             yield from _block_extras(block.content, target, f"{path}[{n}].content")
         elif isinstance(block, Media) and isinstance(block.source, Nested):
             yield from _block_extras(block.source.blocks, target, f"{path}[{n}].source")
-
-
-def _extras_lost(extras: Extras | None, target: str, prefix: str) -> Iterator[Loss]:
-    if extras is not None and extras.dialect != target:
-        for name in extras.fields:
-            note = hint if name in extras.minor else dropped
-            yield note(prefix + name, f"only {extras.dialect} knows this field")
 
 
 # ---- answers
@@ -256,12 +249,12 @@ def translate_answer(
 
 def _answer_extras(answer: Answer, target: str) -> Iterator[Loss]:
     """Every field of an answer that only its own dialect understands and `target` is not."""
-    yield from _extras_lost(answer.extras, target, "answer.")
+    yield from foreign_fields(answer.extras, target, "answer.")
     for choice in answer.choices:
-        yield from _extras_lost(choice.extras, target, "answer.choices.")
+        yield from foreign_fields(choice.extras, target, "answer.choices.")
         for block in choice.blocks:
             if not isinstance(block, Opaque):
-                yield from _extras_lost(block.extras, target, "answer.blocks.")
+                yield from foreign_fields(block.extras, target, "answer.blocks.")
 
 
 def translate_error(

@@ -26,6 +26,7 @@ from dragoman.core.chat.stream import (
     BlockEnded,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     Finished,
     LogprobsDelta,
     Ping,
@@ -297,6 +298,8 @@ def _assert_block(delta: Any, opened: dict[int, type | None]) -> None:
             opened[delta.choice] = kind or ReasoningDelta
         case CitationDelta():
             assert kind is TextDelta
+        case ExtrasDelta():
+            assert kind is None
         case LogprobsDelta():
             pass
         case BlockEnded():

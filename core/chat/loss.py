@@ -6,7 +6,7 @@ A part of a request that the target dialect cannot say is a `Loss`: it goes to t
 `hint`, and never refused: nearly every request of a coding agent has some.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -142,6 +142,14 @@ def extras_of(
     if node.keys() <= known:
         return None
     return Extras(dialect, {key: value for key, value in node.items() if key not in known}, minor)
+
+
+def foreign_fields(extras: Extras | None, target: str, prefix: str) -> Iterator[Loss]:
+    """A loss for each field that `target` does not know, because it is another dialect's."""
+    if extras is not None and extras.dialect != target:
+        for name in extras.fields:
+            note = hint if name in extras.minor else dropped
+            yield note(prefix + name, f"only {extras.dialect} knows this field")
 
 
 def fields_for(dialect: str, extras: Extras | None) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ Every reader yields, and every writer may rely on::
 
     stream  := AnswerStarted (block | UsageUpdate | Ping)* Finished+ UsageUpdate* AnswerEnded
              | AnswerStarted? (block | UsageUpdate | Ping)* StreamFailed          blocks may be left open
-    block   := TextDelta+ (CitationDelta | LogprobsDelta | SignatureDelta)* BlockEnded
+    block   := ExtrasDelta? TextDelta+ (CitationDelta | LogprobsDelta | SignatureDelta)* BlockEnded
              | RefusalDelta+ BlockEnded
              | (ReasoningDelta+ SignatureDelta? | SignatureDelta) BlockEnded
              | ToolCallStarted ToolCallDelta* BlockEnded
@@ -26,6 +26,7 @@ import msgspec
 from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Block, CallKind, Citation, Reasoning, Refusal, Text, ToolCall
 from dragoman.core.chat.fault import Fault
+from dragoman.core.chat.loss import Extras
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.usage import TokenUsage
 
@@ -67,6 +68,13 @@ class SignatureDelta(msgspec.Struct, frozen=True, gc=False):
     signature: Signature
     choice: int = 0
     item_id: str | None = None
+
+
+class ExtrasDelta(msgspec.Struct, frozen=True, gc=False):
+    """The `Extras` of the text that begins next."""
+
+    extras: Extras
+    choice: int = 0
 
 
 class CitationDelta(msgspec.Struct, frozen=True, gc=False):
@@ -144,7 +152,7 @@ class StreamFailed(msgspec.Struct, frozen=True, gc=False):
 
 # A delta of one choice; the rest are of the whole answer.
 ChoiceDelta = (
-    TextDelta | RefusalDelta | ReasoningDelta | SignatureDelta | CitationDelta | LogprobsDelta | ToolCallStarted | ToolCallDelta
+    TextDelta | RefusalDelta | ReasoningDelta | SignatureDelta | ExtrasDelta | CitationDelta | LogprobsDelta | ToolCallStarted | ToolCallDelta
     | BlockEnded | WholeBlock | Finished
 )  # fmt: skip
 Delta = AnswerStarted | ChoiceDelta | UsageUpdate | Ping | AnswerEnded | StreamFailed
@@ -153,12 +161,13 @@ Delta = AnswerStarted | ChoiceDelta | UsageUpdate | Ping | AnswerEnded | StreamF
 class _Building:
     """One choice on its way to completion."""
 
-    __slots__ = ("blocks", "citations", "finish", "kind", "logprobs", "parts", "signature", "start")
+    __slots__ = ("blocks", "citations", "extras", "finish", "kind", "logprobs", "parts", "signature", "start")
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.finish: Finish | None = None
         self.logprobs: list[Any] | None = None
+        self.extras: Extras | None = None  # of the text that is open, or begins next
         self.begin(None)
 
     def begin(self, kind: type | None, start: ToolCallStarted | ReasoningDelta | SignatureDelta | None = None) -> None:
@@ -173,7 +182,8 @@ class _Building:
         """Close the open block, if any."""
         text = "".join(self.parts)
         if self.kind is Text:
-            self.blocks.append(Text(text, tuple(self.citations), self.signature))
+            self.blocks.append(Text(text, tuple(self.citations), self.signature, extras=self.extras))
+            self.extras = None
         elif self.kind is Refusal:
             self.blocks.append(Refusal(text))
         elif self.kind is Reasoning:
@@ -249,6 +259,9 @@ def _add_to(building: _Building, delta: ChoiceDelta) -> None:
             if building.kind is None:
                 building.begin(Reasoning, delta)
             building.signature = signature
+        case ExtrasDelta(extras):
+            building.end()
+            building.extras = extras
         case CitationDelta(citation):
             building.citations.append(citation)
         case LogprobsDelta(tokens):
@@ -304,6 +317,8 @@ def _unfold_block(block: Block, index: int) -> Iterator[Delta]:
     match block:
         case Text(text=text):
             if text:
+                if block.extras is not None:  # pragma: no branch - 3.11.2 hides it
+                    yield ExtrasDelta(block.extras, index)
                 yield TextDelta(text, index)
                 for citation in block.citations:  # pragma: no branch - 3.11.2 hides it
                     yield CitationDelta(citation, index)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import Block, Opaque, Reasoning
-from dragoman.core.chat.loss import Losses
+from dragoman.core.chat.loss import Losses, foreign_fields
 from dragoman.core.chat.names import foreign_id
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
@@ -18,6 +18,7 @@ from dragoman.core.chat.stream import (
     ChoiceDelta,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     Finished,
     LogprobsDelta,
     Ping,
@@ -158,6 +159,8 @@ class Writer:
                     self._begin(TextDelta, {"type": "text", "text": ""}, out)
                     cited = {"index": self._index, "delta": {"type": "citations_delta", "citation": note}}
                     out.append(_event(b"content_block_delta", cited))
+            case ExtrasDelta(extras):
+                self.losses += foreign_fields(extras, "", "answer.blocks.")
             case WholeBlock(block):
                 self._end_block(out)
                 self._write_whole(block, out)

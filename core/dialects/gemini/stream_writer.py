@@ -10,7 +10,7 @@ from typing import Any
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import Block, Reasoning, ToolCall
 from dragoman.core.chat.fault import Fault
-from dragoman.core.chat.loss import Losses
+from dragoman.core.chat.loss import Losses, foreign_fields
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
     AnswerEnded,
@@ -19,6 +19,7 @@ from dragoman.core.chat.stream import (
     ChoiceDelta,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     Finished,
     LogprobsDelta,
     Ping,
@@ -170,6 +171,8 @@ class Writer:
             case SignatureDelta(signature):
                 choice.kind = choice.kind or ReasoningDelta
                 choice.sign = signature
+            case ExtrasDelta(extras):
+                self.losses += foreign_fields(extras, "", "answer.blocks.")
             case CitationDelta(citation):
                 choice.sources.add(citation, "".join(choice.said), choice.written)
             case LogprobsDelta(tokens):

@@ -9,7 +9,7 @@ from typing import Any
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import Block, Reasoning, Refusal, ToolCall
-from dragoman.core.chat.loss import Losses
+from dragoman.core.chat.loss import Losses, foreign_fields
 from dragoman.core.chat.names import foreign_id
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
@@ -19,6 +19,7 @@ from dragoman.core.chat.stream import (
     ChoiceDelta,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     LogprobsDelta,
     Ping,
     ReasoningDelta,
@@ -166,6 +167,8 @@ class Writer:
                 self._start_call(delta, choice, out)
             case SignatureDelta(signature):
                 choice.sign = signature
+            case ExtrasDelta(extras):
+                self.losses += foreign_fields(extras, "", "answer.blocks.")
             case CitationDelta(citation):
                 note = build_citation(citation, choice.offset, self._collect)
                 choice.notes += [] if note is None else [note]

@@ -10,7 +10,7 @@ from typing import Any
 from dragoman.core.chat.answer import Answer, Choice, Finish, FinishKind
 from dragoman.core.chat.blocks import Block, Inline, Media, Opaque, Reasoning, Refusal, Text, ToolCall
 from dragoman.core.chat.effort import LEVELS
-from dragoman.core.chat.loss import Extras, Loss, Losses, extras_of, fields_for
+from dragoman.core.chat.loss import Loss, Losses, extras_of, fields_for
 from dragoman.core.chat.names import foreign_id
 from dragoman.core.chat.request import ChatRequest, Message
 from dragoman.core.chat.usage import TokenUsage, count
@@ -24,6 +24,7 @@ from dragoman.core.dialects.openai_responses.items import (
     build_reasoning,
     carried,
     parse_item,
+    phased,
     sign_calls,
 )
 from dragoman.core.dialects.openai_responses.request import build_format
@@ -110,12 +111,6 @@ def _phased(message: Message) -> Iterable[Block]:
             yield Text(block.text, block.citations, extras=extras)
         else:
             yield block
-
-
-def phased(phase: str, extras: Extras | None = None) -> Extras:
-    """The extras of a text that begins a message of this phase, a label that has to be sent back."""
-    fields = extras.fields if extras is not None else {}
-    return Extras(NAME, {**fields, "phase": phase}, frozenset({"phase"}))
 
 
 def parse_finish(node: Mapping[str, Any], *, has_calls: bool, has_refusal: bool) -> Finish:

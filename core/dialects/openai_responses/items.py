@@ -21,7 +21,7 @@ from dragoman.core.chat.blocks import (
     ToolCall,
     ToolResult,
 )
-from dragoman.core.chat.loss import Losses, extras_of, fields_for
+from dragoman.core.chat.loss import Extras, Losses, extras_of, fields_for
 from dragoman.core.chat.request import Message, Role
 from dragoman.core.chat.signature import REDACTED, Signature, signature_from, wrap
 from dragoman.core.chat.target import Target
@@ -114,6 +114,12 @@ def _parse_message(item: dict[str, Any], path: str) -> Message:
     phase = reading.optional_string(item, "phase", path + ".")
     extras = extras_of(NAME, item, _MESSAGE)
     return Message(role, content, phase=phase, extras=extras)  # type: ignore[arg-type]
+
+
+def phased(phase: str, extras: Extras | None = None) -> Extras:
+    """The extras of a text that begins a message of this phase, a label that has to be sent back."""
+    fields = extras.fields if extras is not None else {}
+    return Extras(NAME, {**fields, "phase": phase}, frozenset({"phase"}))
 
 
 def reasoning_text(item: dict[str, Any]) -> tuple[str, bool]:

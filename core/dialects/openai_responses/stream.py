@@ -199,6 +199,7 @@ class Reader(EventStreamReader):
             item.out = out
             self._release(item, out)
         self._queue.append(item)
+        item.phase = reading.text_or_none(node, "phase")
         if kind in CALLS:
             item.start_call(node, is_last=False)
         return item

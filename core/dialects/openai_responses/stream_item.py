@@ -11,6 +11,7 @@ from dragoman.core.chat.stream import (
     BlockEnded,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -22,7 +23,7 @@ from dragoman.core.chat.stream import (
 )
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.openai_responses.content import parse_citations
-from dragoman.core.dialects.openai_responses.items import belongs_to_a_call, parse_item, parse_signature
+from dragoman.core.dialects.openai_responses.items import belongs_to_a_call, parse_item, parse_signature, phased
 from dragoman.core.errors import BadRequest
 
 _DELTAS: Mapping[type, Callable[[str], Delta]] = {TextDelta: TextDelta, RefusalDelta: RefusalDelta}
@@ -35,7 +36,7 @@ class Item:
 
     __slots__ = (
         "answer_id", "held", "id", "index", "is_done", "is_summary", "joint", "kind", "logprobs", "losses", "notes", "open", "out",
-        "part", "parts_done", "refused", "said", "signature", "started",
+        "part", "parts_done", "phase", "refused", "said", "signature", "started",
     )  # fmt: skip
 
     def __init__(self, kind: str, ident: str | None, index: int, answer_id: str, losses: list[Loss]) -> None:
@@ -56,6 +57,7 @@ class Item:
         self.joint = ""  # what stands before the open part of reasoning
         self.is_summary = False
         self.signature: Signature | None = None  # of a call, brought along before it
+        self.phase: str | None = None  # of a message, until it has been told
         self.started = False  # of a call: whether it has been passed on
         self.is_done = False
 
@@ -70,6 +72,9 @@ class Item:
             self.open = kind
             self.part = part
             self.said = []
+            if self.phase is not None and kind is TextDelta and not self.parts_done:
+                self.out.append(ExtrasDelta(phased(self.phase)))
+            self.phase = None
         self.refused = self.refused or kind is RefusalDelta
         self.said.append(text)
         self.out.append(_DELTAS[kind](text))
@@ -190,6 +195,8 @@ class Item:
         self.is_done = True
         self.kind = self.kind or reading.text(node, "type")
         if self.kind == "message":
+            if not self.parts_done and self.open is None:
+                self.phase = reading.text_or_none(node, "phase")
             for n, part in enumerate(reading.sub_objects(node, "content")):
                 self.whole_part(n, part)
             self.close()

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import Block, Inline, Media, Opaque, Reasoning
 from dragoman.core.chat.fault import Fault
-from dragoman.core.chat.loss import Losses
+from dragoman.core.chat.loss import Losses, fields_for, foreign_fields
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.stream import (
     AnswerEnded,
@@ -21,6 +21,7 @@ from dragoman.core.chat.stream import (
     ChoiceDelta,
     CitationDelta,
     Delta,
+    ExtrasDelta,
     Finished,
     LogprobsDelta,
     Ping,
@@ -74,6 +75,7 @@ class Writer:
         self._notes: list[dict[str, Any]] = []
         self._logprobs: list[Any] = []
         self._sign: Signature | None = None
+        self._phase: Any = None  # of the text that begins next
         self._call_ended = False  # the open item is a call whose arguments are complete
         self._refused = False
         self._skips = False  # whether another choice than the first has been left out
@@ -181,6 +183,9 @@ class Writer:
                 if self._kind is None:
                     self._begin_reasoning(delta.item_id, None, out, is_shown=False)
                 self._sign = signature
+            case ExtrasDelta(extras):
+                self._phase = fields_for(NAME, extras).get("phase")
+                self.losses += foreign_fields(extras, NAME, "answer.blocks.")
             case CitationDelta(citation):
                 self._cite(build_citation(citation, sum(map(len, self._said)), self._collect), out)
             case LogprobsDelta(tokens):
@@ -224,9 +229,11 @@ class Writer:
         """Make sure that a part of this kind is open in a message."""
         if self._kind is kind:
             return
-        if self._item is None or self._item["type"] != "message":
+        phase, self._phase = self._phase, None
+        item = self._item
+        if item is None or item["type"] != "message" or phase not in (None, item.get("phase")):
             message = {"type": "message", "role": "assistant", "status": "in_progress", "content": []}
-            self._open_item("msg_", None, message, out)
+            self._open_item("msg_", None, message if phase is None else {**message, "phase": phase}, out)
         assert self._item is not None
         self._notes = []
         self._logprobs = []

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.chat.answer import Answer, Finish
+from dragoman.core.chat.answer import Answer, Choice, Finish
 from dragoman.core.chat.blocks import Citation, Inline, Media, Opaque, Reasoning, Refusal, Text, ToolCall
+from dragoman.core.chat.loss import Extras, Loss
 from dragoman.core.chat.signature import Signature
-from dragoman.core.chat.stream import Delta, StreamFailed, fold
+from dragoman.core.chat.stream import Delta, StreamFailed, fold, unfold
 from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.dialects import DIALECTS, AnswerContext
 from dragoman.core.dialects.openai_responses import OPENAI_RESPONSES
 from dragoman.core.dialects.openai_responses.stream import Reader
 from tests.strategies_chat import assert_grammar, read_all
@@ -368,3 +370,32 @@ def test_an_event_too_large_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> 
 def test_events_in_any_order_keep_the_grammar(events: list[Any]) -> None:
     deltas_of(*events)
     deltas_of(*events, ended=False)
+
+
+def test_the_phase_of_a_message_goes_through_the_hub() -> None:
+    """It is a label that its provider wants back; it may come with the beginning of its message or with the end."""
+    phased = Extras("openai_responses", {"phase": "commentary"}, frozenset({"phase"}))
+    final = Extras("openai_responses", {"phase": "final_answer"}, frozenset({"phase"}))
+    blocks = (Text("a", extras=phased), Text("b"), Refusal("no"), Text("c", extras=final), Text("d", extras=final))
+    answer = Answer("r", "m", (Choice(blocks, Finish("end")),))
+    writer = OPENAI_RESPONSES.writer(AnswerContext())
+    stream = writer.write(list(unfold(answer)))
+    deltas = read_all(Reader(), [stream])
+    assert_grammar(deltas)
+    assert fold(deltas).blocks == (*blocks[:4], Text("d"))
+    assert writer.losses == []
+    for name in ("claude", "openai_chat", "gemini"):
+        other = DIALECTS[name].writer(AnswerContext())
+        other.write(list(unfold(answer)))
+        assert Loss("answer.blocks.phase", "hint", "only openai_responses knows this field") in other.losses
+
+
+@pytest.mark.parametrize("early", [None, "commentary"])
+def test_a_phase_may_come_late(early: str | None) -> None:
+    part = {"type": "output_text", "text": "a"}
+    done = {**MESSAGE, "phase": "commentary", "content": [part]}
+    added = ("output_item.added", {"output_index": 0, "item": MESSAGE | ({"phase": early} if early else {})})
+    (text,) = blocks_of(added, ("output_item.done", {"output_index": 0, "item": done}))
+    assert text.extras == Extras("openai_responses", {"phase": "commentary"}, frozenset({"phase"}))
+    refused = {**done, "content": [{"type": "refusal", "refusal": "no"}, part]}
+    assert blocks_of(added, ("output_item.done", {"output_index": 0, "item": refused})) == (Refusal("no"), Text("a"))
