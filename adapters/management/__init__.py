@@ -8,12 +8,23 @@ how; nothing below `dragoman.adapters` imports this.
 from typing import Final
 
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
+from dragoman.adapters.management.config_view import ROUTES as CONFIG
 from dragoman.adapters.management.metrics import ROUTES as METRICS
 from dragoman.adapters.management.quotas import ROUTES as QUOTAS
 from dragoman.adapters.management.routes import Route
+from dragoman.adapters.management.sections import ROUTES as SECTIONS
 from dragoman.adapters.management.serving import Outside
+from dragoman.adapters.management.settings import ROUTES as SETTINGS
 from dragoman.adapters.management.usage import ROUTES as USAGE
 
 __all__ = ["ROUTES", "Outside", "Route"]
 
-ROUTES: Final[tuple[Route, ...]] = (*AUTH_FILES, *QUOTAS, *USAGE, *METRICS)
+ROUTES: Final[tuple[Route, ...]] = (
+    *AUTH_FILES,
+    *QUOTAS,
+    *CONFIG,
+    *SETTINGS,
+    *SECTIONS,
+    *USAGE,
+    *METRICS,
+)

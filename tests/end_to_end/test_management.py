@@ -137,3 +137,39 @@ def test_head_and_errors(managed: Gateway) -> None:
     assert head.startswith("HTTP/1.1 200")
     error = json.loads(sh(managed, "curl -sS http://localhost:8317/v0/management/quota"))["error"]
     assert error["code"] == "missing_management_key"
+
+
+def test_a_setting_changes_what_runs_and_the_file(managed: Gateway, folder: Path) -> None:
+    """SR-20: as it is written in the runbook's toggles; comments stay."""
+    for name in ("switch-project", "switch-preview-model"):
+        url = f"http://localhost:8317/v0/management/quota-exceeded/{name}"
+        for value in ("false", "true"):
+            put = f'curl -sS -X PUT {url} -H "Authorization: Bearer $AUTH_KEY" -d \'{{"value":{value}}}\' | jq -c'
+            assert json.loads(sh(managed, put))["status"] == "ok"
+            assert sh(managed, f'curl -sS {url} -H "X-Management-Key: $AUTH_KEY" | jq -c') == f'{{"{name}":{value}}}\n'
+    text = (folder / "config.yaml").read_text()
+    assert text.startswith(CONFIG)
+    assert "switch-preview-model: true" in text
+    assert (folder / "config.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_probe_of_supported_clients(managed: Gateway) -> None:
+    said = sh(
+        managed,
+        'curl -sS http://localhost:8317/v0/management/config -H "Authorization: Bearer $AUTH_KEY" '
+        "| jq -c '.providers[] | select(.name==\"kiro\") | .supported_clients'",
+    )
+    assert said == '["openai_chat","openai_responses","claude","gemini"]\n'
+
+
+def test_a_bad_configuration_is_refused_with_its_mistakes(managed: Gateway, folder: Path) -> None:
+    before = (folder / "config.yaml").read_bytes()
+    answer = json.loads(
+        sh(
+            managed,
+            'curl -sS -X PUT http://localhost:8317/v0/management/config.yaml -H "X-Management-Key: $AUTH_KEY" '
+            "-H 'Content-Type: application/yaml' --data-binary $'port: x\\ndebug: perhaps\\n'",
+        )
+    )
+    assert {mistake["path"] for mistake in answer["mistakes"]} >= {"port", "debug"}
+    assert (folder / "config.yaml").read_bytes() == before

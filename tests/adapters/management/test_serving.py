@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.adapters.management import ROUTES
-from dragoman.adapters.management.desk import Call, Desk, answer_file
+from dragoman.adapters.management import ROUTES, Outside
+from dragoman.adapters.management.desk import Call, Desk, answer_file, answer_json
 from dragoman.adapters.management.routes import Route, Routes
-from dragoman.core.effects import LocalRequest, Step
+from dragoman.core.effects import LocalAnswer, LocalRequest, Step
 from tests.adapters.management.office import Office
 
 
@@ -39,6 +39,24 @@ def test_another_method(office: Office) -> None:
     assert (answer.status, answer.fields["allow"]) == (405, "GET, HEAD")
     assert office.ask("BREW", "reset-quota").fields["allow"] == "POST"
     assert office.ask("PUT", "quota", key="wrong").status == 401
+
+
+def test_a_public_route_needs_no_key(office: Office) -> None:
+    """Others beside it do."""
+
+    def handle(desk: Desk, call: Call) -> Step:
+        return answer_json({"version": desk.version})
+
+    outside = Outside(
+        office.desk, [Route("GET", "/public", handle, "", is_public=True), Route("GET", "/closed", handle, "")]
+    )
+    answer = outside.serve(LocalRequest("GET", "/public", "", {}, b""))
+    assert isinstance(answer, LocalAnswer)
+    assert (answer.status, answer.body) == (200, b'{"version":"1.2.3"}')
+    for path in ("/closed", "/other"):
+        answer = outside.serve(LocalRequest("GET", path, "", {}, b"", "127.0.0.1"))
+        assert isinstance(answer, LocalAnswer)
+        assert answer.status == 404
 
 
 def test_names_in_paths() -> None:
