@@ -37,7 +37,7 @@ from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
 from dragoman.core.connection import ClientConnection
 from dragoman.core.credentials.credential import CredentialState
-from dragoman.core.credentials.file_providers import with_files
+from dragoman.core.credentials.file_providers import unrenewable, with_files
 from dragoman.core.effects import LocalRequest, Step
 from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
@@ -137,9 +137,10 @@ def plan_serving(
     loaded = _allowed(load_config(config_path, environment), environment, overrides)
     config = loaded.config
     scan = CredentialFiles(Path(config.auth_dir)).scan()
-    config = with_files(config, [(file.name, credential) for file, credential in scan.credentials])
+    files = [(file.name, credential) for file, credential in scan.credentials]
+    config = with_files(config, files)
     advice = map(loaded.source.render, _advice(config, loaded.source, overrides))
-    notices = (*loaded.notices, *advice, *scan.notices)
+    notices = (*loaded.notices, *advice, *scan.notices, *unrenewable(config, files))
     return Plan(
         config,
         str(config_path),

@@ -36,6 +36,28 @@ def providers_of(config: Config, files: Sequence[Named]) -> list[Provider]:
     return [attrs.evolve(door, credentials=tuple(credentials)) for door, credentials in doors.items()]
 
 
+def unrenewable(config: Config, files: Sequence[Named]) -> list[str]:
+    """What the operator should know of tokens that will end and not be renewed, one line for each channel."""
+    rules = _Rules(config)
+    found: dict[str, str] = {}
+    for name, file in files:
+        renewal = rules.renewal(name, file)
+        channel = file.login.channel
+        if not file.refresh_token or not file.is_renewable or file.disabled or channel in found:
+            continue
+        if renewal is None:
+            found[channel] = (
+                f"the tokens of {channel!r} files will not be renewed when they end, for nobody says where: give `token-url` and "
+                f"`client-id` (as whom the login was made) under `oauth-clients: {channel}`"
+            )
+        elif not renewal.client_id and not renewal.issuer:
+            found[channel] = (
+                f"the tokens of {channel!r} files are renewed as nobody, which most providers refuse: give `client-id` (as whom the "
+                f"login was made) under `oauth-clients: {channel}`"
+            )
+    return list(found.values())
+
+
 class _Rules:
     """What a configuration says by channel."""
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.config import ChannelAlias, Config, Credential, OAuthClient, Provider
-from dragoman.core.credentials.file_providers import KIND, Named, providers_of, with_files
+from dragoman.core.credentials.file_providers import KIND, Named, providers_of, unrenewable, with_files
 from dragoman.core.credentials.files import auth_index, parse_credential_file
 from dragoman.core.providers.known_models import known_models
 from dragoman.core.providers.logins import LOGINS
@@ -175,6 +175,21 @@ def test_nobody_is_asked_for_a_token_without_knowing_whom() -> None:
     for fields in kinds:
         (credential,) = one(Config(), file("a.json", **fields)).credentials
         assert (credential.renewal, credential.is_refreshable) == (None, False)
+
+
+def test_tokens_that_will_end_are_told_of_once() -> None:
+    said = {"refresh_token": "r", "token_uri": "https://t.example/x", "client_id": "c"}
+    account = {"client_email": "r@p.example", "private_key": "-----BEGIN PRIVATE KEY-----", "project_id": "p"}
+    files = [
+        file("a.json", **said), file("b.json", refresh_token="r"), file("c.json", refresh_token="r"), file("d.json", "groq"),
+        file("e.json", "codex", refresh_token="r", disabled=True), file("f.json", "vertex", service_account=account),
+        file("g.json", "xai", **(said | {"client_id": ""})),
+    ]  # fmt: skip
+    claude, xai = unrenewable(Config(), files)
+    assert "'claude' files will not be renewed" in claude
+    assert "'xai' files are renewed as nobody" in xai
+    clients = (OAuthClient("claude", "https://t.example", "c"), OAuthClient("xai", client_id="c"))
+    assert unrenewable(Config(oauth_clients=clients), files) == []
 
 
 def test_beside_the_keys_of_the_configuration() -> None:
