@@ -43,6 +43,7 @@ from dragoman.core.errors import Mistake
 from dragoman.core.gateway import Gateway
 from dragoman.core.journal import Journal
 from dragoman.core.listing import ModelListing
+from dragoman.core.operations.metrics import OTHER, plain_model
 from dragoman.core.providers import discover
 from dragoman.core.renewing import RenewalNews, TokenRenewal
 from dragoman.core.urls import parse_host
@@ -161,7 +162,11 @@ def _allowed(loaded: LoadedConfig, environment: Mapping[str, str], overrides: Ov
 
     """
     config = _managed(_at_home(_override(loaded.config, overrides)), environment)
-    refusals = [mistake for mistake in (check_exposure(config), *_missing_files(config)) if mistake is not None]
+    refusals = [
+        mistake
+        for mistake in (check_exposure(config), _missing_extra(config), *_missing_files(config))
+        if mistake is not None
+    ]
     if refusals:
         raise ConfigFileError(tuple(map(loaded.source.render, refusals)), tuple(refusals))
     return attrs.evolve(loaded, config=config)
@@ -257,6 +262,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
         if plan.usage_file is not None:
             hearers.append(stack.enter_context(_kept(plan.usage_file, gateway, clock, logs)))
+        if config.telemetry.exporter != "none":
+            hearers.append(stack.enter_context(_exported(gateway, logs)))
         if plan.reread is not None:
             job, outside.reloading = stack.enter_context(_watched(plan, plan.reread, gateway, clock, logs))
             jobs.append(job)
@@ -332,6 +339,23 @@ def _kept(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Ca
         yield writer.take
     finally:
         writer.close()
+
+
+@contextmanager
+def _exported(gateway: Gateway, logs: Logs) -> Iterator[Callable[[Journal], None]]:
+    """Send traces and metrics while the block runs; gives what is to be told of each exchange."""
+    from dragoman.adapters.telemetry.exporting import export_to
+
+    def model_of(model: str) -> str:
+        name = plain_model(model)
+        return name if gateway.router.catalog.is_listed(name) else OTHER
+
+    settings = gateway.config.telemetry
+    exporting = export_to(settings, __version__, model_of, lambda text: logs.warning("telemetry", detail=text))
+    try:
+        yield exporting.record
+    finally:
+        exporting.close()
 
 
 @contextmanager
@@ -518,6 +542,20 @@ def _at_home(config: Config) -> Config:
         auth_dir=os.path.expanduser(config.auth_dir),
         ca_file=home(config.ca_file),
         tls=config.tls and ServerTLS(os.path.expanduser(config.tls.cert), os.path.expanduser(config.tls.key)),
+    )
+
+
+def _missing_extra(config: Config) -> Mistake | None:
+    """What a configuration asks for and is not installed."""
+    if config.telemetry.exporter == "none":
+        return None
+    from dragoman.adapters.telemetry import is_installed
+
+    if is_installed():
+        return None
+    return Mistake(
+        ("telemetry", "exporter"),
+        "OpenTelemetry's SDK is not installed: pip install 'dragoman[otel]', or set `exporter: none`",
     )
 
 

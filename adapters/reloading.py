@@ -29,7 +29,7 @@ _MOST_WAITS: Final = 20  # a file that is always being written is read in the en
 #: What is settled when the gateway starts: key in the file, and where it is in a `Config`.
 SETTLED: Final = (
     ("host", "host"), ("port", "port"), ("unix-socket", "unix_socket"), ("tls", "tls"), ("log-format", "log_format"),
-    ("debug", "debug"), ("state-file", "state_file"),
+    ("debug", "debug"), ("state-file", "state_file"), ("telemetry", "telemetry"),
     ("usage.enabled", "usage.enabled"), ("usage.file", "usage.file"), ("limits.client-connections", "limits.client_connections"),
     ("limits.upstream-connections", "limits.upstream_connections"), ("limits.upstream-idle", "limits.upstream_idle"),
     ("timeouts.upstream-idle", "timeouts.upstream_idle"), ("timeouts.drain", "timeouts.drain"),

@@ -262,7 +262,7 @@ class Metrics:
         for attempt in journal.attempts[:-1]:
             self._record_attempt(attempt, now)
         place, provider, credential = self._record_attempt(journal.attempts[-1], now)
-        model = self._models[_model_of(journal.model)].cell(now)
+        model = self._models[plain_model(journal.model)].cell(now)
         model.counts[_place_of_exchange(journal)] += 1
         self._record_last(journal, place, provider, credential, model)
 
@@ -295,7 +295,7 @@ class Metrics:
         """Nobody was asked: nobody serves the model, or nobody can now. What else is wrong with a request says nothing of the model."""
         if journal.fault == "client" and journal.status != _UNKNOWN_MODEL:
             return
-        name = _model_of(journal.model)
+        name = plain_model(journal.model)
         is_named = name in self._watched or name in self._models
         cell = (self._models[name] if is_named else self._models.other).cell(now)
         cell.counts[_place_of_exchange(journal)] += 1
@@ -355,7 +355,7 @@ def _place_of_status(status: int) -> int:
     return _REJECTED if 400 <= status < 500 and status != 408 else _UNAVAILABLE
 
 
-def _model_of(model: str) -> str:
+def plain_model(model: str) -> str:
     """The name without its suffix for reasoning."""
     return split_suffix(model)[0] if model.endswith(")") else model
 
