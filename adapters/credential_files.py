@@ -18,14 +18,8 @@ from typing import Any, Final
 import attrs
 
 from dragoman.adapters.config_file import printable
-from dragoman.core.credentials.files import (
-    BadFileName,
-    FileCredential,
-    auth_index,
-    name_of,
-    normal_name,
-    parse_credential_file,
-)
+from dragoman.core.credentials.file_names import BadFileName, auth_index, name_of, normal_name
+from dragoman.core.credentials.files import FileCredential, parse_credential_file
 
 MAX_BYTES: Final = 256 * 1024  # of one file; real ones have 1 to 5 KiB
 MAX_FILES: Final = 10_000

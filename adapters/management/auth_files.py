@@ -15,7 +15,8 @@ from dragoman.adapters.credential_files import CredentialFile, CredentialFileErr
 from dragoman.adapters.management.desk import Call, Desk, answer_file, answer_json, refused
 from dragoman.adapters.management.quotas import credentials
 from dragoman.adapters.management.routes import OBJECT, OK, Parameter, Reply, Route, reply
-from dragoman.core.credentials.files import auth_index, name_of, parse_credential_file
+from dragoman.core.credentials.file_names import auth_index, name_of
+from dragoman.core.credentials.files import parse_credential_file
 from dragoman.core.effects import LocalRequest, Step
 
 _MOST_FILES: Final = 100  # in one upload

@@ -11,7 +11,8 @@ import attrs
 
 from dragoman.core.config import MODEL_ROOT, Config, Credential, Model, OAuthClient, Provider, Renewal
 from dragoman.core.config_sections import told_apart
-from dragoman.core.credentials.files import FileCredential, auth_index
+from dragoman.core.credentials.file_names import auth_index
+from dragoman.core.credentials.files import FileCredential
 from dragoman.core.providers.known_models import known_models
 from dragoman.core.wildcards import compile_wildcards
 

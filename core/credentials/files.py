@@ -1,30 +1,21 @@
-"""A credential file: from the mapping that it holds to values, and the names it may have.
+"""A credential file: from the mapping that it holds to values.
 
 One JSON file is one credential, in the shape that CLIProxyAPI writes; what it is for is `dragoman.core.providers.logins`. Everything here is
 pure; reading and writing of files is `dragoman.adapters.credential_files`. No message quotes a value: it may be a secret.
 """
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
-from dragoman.core.errors import DragomanError, Mistake
+from dragoman.core.errors import Mistake
 from dragoman.core.providers.logins import LOGINS, Login
 from dragoman.core.urls import is_loopback, parse_proxy, split_url
 
-_LONGEST_NAME: Final = (
-    200  # bytes of UTF-8; file systems take 255, and a file that is being written has a longer name for a moment
-)
-_RESERVED: Final = re.compile(
-    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)"
-)  # by Windows, whatever the extension
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}")
-_FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t\x80-\xff]*")
@@ -35,56 +26,6 @@ ACCESS_TOKENS: Final = ("access_token", "accessToken")
 _MILLISECONDS: Final = 10**11  # a number of seconds this large is in the year 5138
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _MOST_MODELS: Final = 2000
-
-
-class BadFileName(DragomanError):
-    """A name that a credential file cannot have on every system; the message says why and what to do."""
-
-
-def normal_name(name: str) -> str:
-    """The one name of a credential file, the same on every system: lower case, composed (NFC), without folders.
-
-    >>> normal_name("Claude-Bob@Example.JSON")
-    'claude-bob@example.json'
-
-    Raises:
-        BadFileName: Some system could not keep a file of that name, or would keep it under another.
-
-    """
-    normal = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-    if not all(c.isprintable() and c not in _FORBIDDEN for c in normal):
-        raise BadFileName("a file name has no slashes, colons, quotes, wildcards or control characters: rename it")
-    if not normal.endswith(".json") or normal.startswith((".", " ")):
-        raise BadFileName(
-            "a credential file's name ends in .json, and begins with neither a dot nor a space: rename it"
-        )
-    if _RESERVED.match(normal):
-        raise BadFileName("Windows reserves this name for a device: rename it")
-    if len(normal.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
-        raise BadFileName(f"a file name has at most {_LONGEST_NAME} bytes: rename it")
-    return normal
-
-
-def name_of(spelling: str) -> str:
-    """The normal name; for a spelling that some system could not keep the spelling itself, so that it can be seen and removed.
-
-    >>> name_of("A.json"), name_of("A?.json")
-    ('a.json', 'A?.json')
-    """
-    try:
-        return normal_name(spelling)
-    except BadFileName:
-        return spelling
-
-
-def auth_index(name: str) -> str:
-    """A short name for a credential file that is the same over restarts and on every system; tells nothing of its content.
-
-    >>> auth_index("claude-bob@example.json") == auth_index("Claude-Bob@Example.json")
-    True
-    """
-    name = name_of(name)
-    return hashlib.sha256(b"file\0" + name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @attrs.frozen

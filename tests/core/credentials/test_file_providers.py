@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.config import ChannelAlias, Config, Credential, OAuthClient, Provider
+from dragoman.core.credentials.file_names import auth_index
 from dragoman.core.credentials.file_providers import KIND, Named, providers_of, unrenewable, with_files
-from dragoman.core.credentials.files import auth_index, parse_credential_file
+from dragoman.core.credentials.files import parse_credential_file
 from dragoman.core.providers.known_models import known_models
 from dragoman.core.providers.logins import LOGINS
 from dragoman.core.routing.catalog import Catalog, identity_of

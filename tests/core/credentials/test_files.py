@@ -1,20 +1,10 @@
-"""Credential files: any mapping is read or refused with reasons, any name has one normal form or none."""
-
-import unicodedata
+"""Credential files: any mapping is read or refused with reasons."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.credentials.files import (
-    BadFileName,
-    FileCredential,
-    auth_index,
-    name_of,
-    normal_name,
-    parse_credential_file,
-    parse_instant,
-)
+from dragoman.core.credentials.files import FileCredential, parse_credential_file, parse_instant
 from dragoman.core.providers.logins import LOGINS
 
 FIELDS = (
@@ -238,46 +228,3 @@ def test_an_instant_is_positive_or_none(value: object) -> None:
 )
 def test_every_form_of_an_instant(value: object, at: float | None) -> None:
     assert parse_instant(value) == at
-
-
-# --- names ---
-
-
-@given(st.text(max_size=40) | st.text(max_size=20).map(lambda text: f"{text}.json"))
-def test_a_normal_name_is_its_own_and_that_of_every_spelling(name: str) -> None:
-    try:
-        normal = normal_name(name)
-    except BadFileName:
-        assert name_of(name) == name
-        return
-    assert normal_name(normal) == normal
-    assert name_of(name) == normal
-    for other in (name.upper(), name.lower(), *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))):
-        if other.casefold() == name.casefold() or other == unicodedata.normalize("NFD", name):
-            assert name_of(other) == normal
-            assert auth_index(other) == auth_index(name)
-    assert not set(normal) & set('/\\:*?"<>|\0')
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "", "a", "a.txt", ".json", ".hidden.json", " a.json", "a/b.json", "a\\b.json", "../a.json", "c:a.json", "con.json", "NUL.json", "com1.x.json",
-        "lpt9.json", "a\n.json", "a\x00.json", "a*.json", "x" * 200 + ".json",
-    ],
-)  # fmt: skip
-def test_names_that_some_system_cannot_keep(name: str) -> None:
-    with pytest.raises(BadFileName):
-        normal_name(name)
-
-
-def test_names_of_real_files() -> None:
-    for name in ("claude-bob@example.com.json", "codex-1a2b3c4d-bob@example.com-plus.json", "gemini-bob+x@example.com-my-project.json",
-                 "console.json", "common.json"):  # fmt: skip
-        assert normal_name(name) == name
-    assert normal_name("Claude-Bo\u0308b@Example.COM.json") == "claude-böb@example.com.json"
-
-
-def test_an_index_is_short_and_of_its_own() -> None:
-    assert len(auth_index("a.json")) == 16
-    assert auth_index("a.json") != auth_index("b.json")
