@@ -77,15 +77,16 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = MappingProxyType({
     "/v1/responses/input_tokens": {"POST": Endpoint("openai_responses", Operation.COUNT_TOKENS)},
 })  # fmt: skip
 
-# What can be asked of a model in Gemini's paths. Clients use each of the three versions: the CLI /v1beta, google-genai /v1.
-_ACTIONS: Final[Mapping[str, tuple[Operation, bool]]] = MappingProxyType({
+#: What can be asked of a model in Gemini's paths, and whether it streams. Clients use each of the three versions: the CLI /v1beta, google-genai /v1.
+ACTIONS: Final[Mapping[str, tuple[Operation, bool]]] = MappingProxyType({
     "generateContent": (Operation.CHAT, False),
     "streamGenerateContent": (Operation.CHAT, True),
     "countTokens": (Operation.COUNT_TOKENS, False),
     "embedContent": (Operation.EMBEDDINGS, False),
     "batchEmbedContents": (Operation.BATCH_EMBEDDINGS, False),
 })  # fmt: skip
-_MODEL_PATH: Final = re.compile(r"/(v1|v1beta|v1alpha)/models/(.+?)(?::(\w+))?", re.DOTALL)
+VERSIONS: Final = ("v1", "v1beta", "v1alpha")
+_MODEL_PATH: Final = re.compile(rf"/({'|'.join(VERSIONS)})/models/(.+?)(?::(\w+))?", re.DOTALL)
 
 
 def find_endpoint(method: str, path: str) -> Endpoint:
@@ -120,8 +121,8 @@ def _methods_of_model(path: str) -> Mapping[str, Endpoint] | None:
     if found is None:
         return None
     version, model, action = found.groups()
-    if action in _ACTIONS:
-        operation, streams = _ACTIONS[action]
+    if action in ACTIONS:
+        operation, streams = ACTIONS[action]
         return {"POST": Endpoint("gemini", operation, model=model, streams=streams)}
     if action is not None:
         model = f"{model}:{action}"  # a name with a colon in it, such as those of fine-tuned models

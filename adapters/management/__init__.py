@@ -10,6 +10,7 @@ from typing import Final
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
 from dragoman.adapters.management.config_view import ROUTES as CONFIG
 from dragoman.adapters.management.metrics import ROUTES as METRICS
+from dragoman.adapters.management.openapi import ROUTES as OPENAPI
 from dragoman.adapters.management.quotas import ROUTES as QUOTAS
 from dragoman.adapters.management.routes import Route
 from dragoman.adapters.management.sections import ROUTES as SECTIONS
@@ -27,4 +28,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *SECTIONS,
     *USAGE,
     *METRICS,
+    *OPENAPI,
 )

@@ -145,7 +145,7 @@ _CONFIG: Final = {
     "required": ["providers"],
     "properties": {"providers": {"type": "array", "items": _PROVIDER}},
 }
-_YAML: Final = {"application/yaml": {"type": "string"}}
+_YAML: Final = {"application/yaml": {"type": ["object", "null"]}}
 
 ROUTES: Final[Sequence[Route]] = (
     Route("GET", "/v0/management/config", read_config, "The configuration in force", {200: reply(_CONFIG, "Secrets are masked.")}),
