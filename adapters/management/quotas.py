@@ -1,8 +1,10 @@
 """Quotas of credentials: what is left, when there is more, and an end to what is held against a credential."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
+from dragoman.adapters.credential_files import CredentialFile, CredentialFiles
 from dragoman.adapters.management.desk import Call, Desk, answer_json, refused
 from dragoman.adapters.management.routes import OBJECT, Parameter, Route, reply
 from dragoman.core.credentials.credential import CredentialState
@@ -11,6 +13,7 @@ from dragoman.core.effects import Step
 
 # Spellings that clients of others use; `auth_index` is ours.
 NAMES: Final = ("auth_index", "authIndex", "AuthIndex", "index", "auth_id", "auth-id")
+_WORST: Final = ("none", "valid", "refreshing", "failed")  # of several credentials, the last of these
 INDEX: Final = Parameter("auth_index", "One credential: its `auth_index`, file name or label.")
 
 
@@ -52,6 +55,44 @@ def credentials(desk: Desk) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def not_serving(file: CredentialFile) -> dict[str, Any]:
+    """A credential file that serves nothing: it is known, and nothing is known of its quota."""
+    return {
+        "auth_index": file.auth_index,
+        "name": file.name,
+        "provider_key": file.provider or file.type,
+        "model_id": None,
+        "state": None,
+        "reason": file.problem or ("switched off" if file.disabled else "not served yet"),
+        "resumes_at": None,
+        "quota_remaining": None,
+        "quota_reset_seconds": None,
+        "refresh_state": "none",
+        "in_flight": 0,
+        "remaining_quota": None,
+        "usage_percentage": None,
+        "quota_exhausted": False,
+        "models": [],
+    }
+
+
+def with_everybody(desk: Desk, answer: Callable[[list[dict[str, Any]]], Step]) -> Step:
+    """Answer from the rows of all credentials, of files that serve nothing too."""
+    files = CredentialFiles(Path(desk.config.auth_dir).expanduser())
+
+    def look() -> Step:
+        found = files.list()
+
+        def describe() -> Step:
+            rows = credentials(desk)
+            serving = {row["auth_index"] for row in rows}
+            return answer([*rows, *(not_serving(file) for file in found if file.auth_index not in serving)])
+
+        return describe
+
+    return look
+
+
 def chosen(rows: list[dict[str, Any]], call: Call) -> list[dict[str, Any]]:
     """Those that the query asks for; all, when it asks for none.
 
@@ -71,19 +112,25 @@ def chosen(rows: list[dict[str, Any]], call: Call) -> list[dict[str, Any]]:
 def read_quota(desk: Desk, call: Call) -> Step:
     """Every credential of every provider, or some."""
     provider = call.parameter("provider")
-    rows = [row for row in credentials(desk) if provider is None or row["provider_key"] == provider]
-    return answer_json({"credentials": chosen(rows, call)})
+
+    def answer(rows: list[dict[str, Any]]) -> Step:
+        wanted = [row for row in rows if provider is None or row["provider_key"] == provider]
+        return answer_json({"credentials": chosen(wanted, call)})
+
+    return with_everybody(desk, answer)
 
 
 def quota_of(provider: str) -> Callable[[Desk, Call], Step]:
     """The handler for the quota of one provider: of one credential, or of all together with each of them."""
 
     def read(desk: Desk, call: Call) -> Step:
-        rows = chosen([row for row in credentials(desk) if row["provider_key"] == provider], call)
-        if not rows:
-            message = f"No credential of {provider} serves here; /v0/management/auth-files says why a file does not."
-            raise refused(404, message, "no_credential")
-        return answer_json(rows[0] if len(rows) == 1 else together(rows))
+        def answer(all_rows: list[dict[str, Any]]) -> Step:
+            rows = chosen([row for row in all_rows if row["provider_key"] == provider], call)
+            if not rows:
+                raise refused(404, f"There is no credential of {provider} here.", "no_credential")
+            return answer_json(rows[0] if len(rows) == 1 else together(rows))
+
+        return with_everybody(desk, answer)
 
     return read
 
@@ -96,6 +143,8 @@ def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
     total = sum(left) if left else None
     return {
         "provider_key": rows[0]["provider_key"],
+        "model_id": None,
+        "refresh_state": _WORST[max(_WORST.index(row["refresh_state"]) for row in rows)],
         "remaining_quota": total,
         "quota_remaining": total,
         "quota_reset_seconds": min(waits, default=None),

@@ -56,6 +56,22 @@ def test_an_unknown_index_is_nobody_elses(office: Office, path: str, name: str) 
     assert office.ask("GET", f"{path}?{name}=").status == 404
 
 
+def test_a_file_that_serves_nothing_is_known_all_the_same(office: Office) -> None:
+    """Its quota is not: null, with the reason, and nobody else's."""
+    office.auth_dir.mkdir(mode=0o700, exist_ok=True)
+    file = office.auth_dir / "kiro-anna.json"
+    file.write_text('{"type": "kiro", "email": "anna@example.com", "access_token": "kiro-t0ken"}')
+    file.chmod(0o600)
+    (index,) = (row["auth_index"] for row in office.ask("GET", "auth-files").json["files"])
+    told = office.ask("GET", f"kiro-quota?auth_index={index}").json
+    assert (told["provider_key"], told["name"], told["state"]) == ("kiro", "kiro-anna.json", None)
+    assert (told["remaining_quota"], told["usage_percentage"], told["quota_exhausted"]) == (None, None, False)
+    assert "serves nothing" in told["reason"]
+    together = office.ask("GET", "kiro-quota").json
+    assert len(together["credentials"]) == 3
+    assert (together["refresh_state"], together["model_id"]) == ("none", None)
+
+
 def test_providers_are_told_apart(tmp_path: Path) -> None:
     office = Office(tmp_path, CONFIG.replace("name: kiro", "name: lab"))
     assert office.ask("GET", "kiro-quota").code == "no_credential"
