@@ -32,6 +32,8 @@ from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
 from dragoman.adapters.renewals import Renewals
 from dragoman.adapters.signing import sign
+from dragoman.adapters.watching import PERIOD as OFTEN
+from dragoman.adapters.watching import Watch
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -240,7 +242,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         )
     )
     jobs: list[Connection] = [ModelListing(gateway, clock.now(), look=PERIOD if plan.reread is not None else math.inf)]
-    outside = _Outside(gateway, clock, logs, plan)
+    watch = Watch(gateway, logs)
+    outside = _Outside(gateway, clock, logs, plan, watch)
     settings = Settings(
         now=clock.now,
         serve=outside.serve,
@@ -258,6 +261,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         from dragoman.transports.on_asyncio.server import run
     with ExitStack() as stack:
         stack.callback(logs.close)
+        stack.callback(watch.close)
+        jobs.append(Chore(watch.look, OFTEN, clock.now()))
         if plan.state_file is not None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
         if plan.usage_file is not None:
@@ -274,11 +279,12 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
 class _Outside:
     """What is answered outside the core, from the first request on: until then none of its modules is loaded."""
 
-    def __init__(self, gateway: Gateway, clock: Clock, logs: Logs, plan: Plan) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock, logs: Logs, plan: Plan, watch: Watch) -> None:
         self._gateway = gateway
         self._clock = clock
         self._logs = logs
         self._plan = plan
+        self._watch = watch
         self._serve: Callable[[LocalRequest], Step] | None = None
         self.reloading: Reloading | None = None
 
@@ -299,6 +305,7 @@ class _Outside:
                 environment=os.environ,
                 reloading=self.reloading,
                 usage_file=plan.usage_file,
+                watch=self._watch,
             )
             self._serve = Outside(desk, ROUTES).serve
         return self._serve(request)
@@ -307,7 +314,7 @@ class _Outside:
 @contextmanager
 def _saved(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[list[Connection]]:
     """Take up what a state file holds, and keep saving to it while the block runs; gives the jobs for that."""
-    from dragoman.adapters.storage.saving import PERIOD as OFTEN
+    from dragoman.adapters.storage.saving import PERIOD as SAVING
     from dragoman.adapters.storage.saving import Saver
     from dragoman.adapters.storage.sqlite import StateFile, StateFileError, saved_by
 
@@ -323,7 +330,7 @@ def _saved(path: Path, gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[l
     gateway.router.track()
     saver = Saver(file, clock.now, lambda text: logs.warning("state", detail=text))
     try:
-        yield [Chore(lambda now: saver.take(gateway.router.take_news()), OFTEN, clock.now())]
+        yield [Chore(lambda now: saver.take(gateway.router.take_news()), SAVING, clock.now())]
     finally:
         saver.take(gateway.router.take_news())
         saver.close()

@@ -7,6 +7,7 @@ how; nothing below `dragoman.adapters` imports this.
 
 from typing import Final
 
+from dragoman.adapters.management.alerts import ROUTES as ALERTS
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
 from dragoman.adapters.management.config_view import ROUTES as CONFIG
 from dragoman.adapters.management.metrics import ROUTES as METRICS
@@ -29,4 +30,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *USAGE,
     *METRICS,
     *OPENAPI,
+    *ALERTS,
 )

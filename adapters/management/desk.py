@@ -12,6 +12,7 @@ import orjson
 from dragoman.adapters.config_file import LoadedConfig
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import Reloading
+from dragoman.adapters.watching import Watch
 from dragoman.core.config import Config
 from dragoman.core.effects import LocalAnswer, LocalRequest, Step
 from dragoman.core.gateway import Gateway
@@ -47,6 +48,7 @@ class Desk:
         environment: Where ``${NAME}`` in it is looked up.
         reloading: None when there is no file to be read again.
         usage_file: The usage ledger; None when none is kept.
+        watch: Looks after the gateway: its alerts, and who is notified; None: nobody does.
 
     """
 
@@ -59,6 +61,7 @@ class Desk:
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     reloading: Reloading | None = None
     usage_file: Path | None = None
+    watch: Watch | None = None
 
     @property
     def config(self) -> Config:

@@ -4,7 +4,6 @@ URLs hold tokens and passwords: none is ever in what is returned here, and Appri
 """
 
 import importlib.util
-import logging
 from typing import Any, Final, Literal
 
 import attrs
@@ -32,13 +31,18 @@ def is_installed() -> bool:
 
 def open_door(url: str) -> Any:
     """Apprise, ready to send to `url`; None when it cannot read that."""
+    import logging  # a start without notifiers does without it
+
     import apprise
 
     logger = logging.getLogger("apprise")
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())  # without any, warnings would go to stderr
-    asset = apprise.AppriseAsset(async_mode=False, default_service_retry=RETRIES, default_service_wait=WAIT)
+    # Its own limit of time needs a thread that would hold up the end of the process; ours is in `channels`.
+    asset = apprise.AppriseAsset(
+        async_mode=False, service_timeout=0, default_service_retry=RETRIES, default_service_wait=WAIT
+    )
     door = apprise.Apprise(asset=asset)
     return door if door.add(url) and len(door) else None
 

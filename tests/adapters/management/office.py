@@ -15,6 +15,7 @@ from dragoman.adapters.logs import Logs
 from dragoman.adapters.management import ROUTES, Outside
 from dragoman.adapters.management.desk import Desk
 from dragoman.adapters.reloading import Reloading
+from dragoman.adapters.watching import Watch
 from dragoman.core.config import Config
 from dragoman.core.effects import LocalAnswer, LocalRequest
 from dragoman.core.gateway import Gateway
@@ -59,6 +60,7 @@ class Office:
     Attributes:
         now: The clock; may be set.
         reloads: How often a configuration was taken over.
+        watch: Looks after the gateway, when it is told to.
 
     """
 
@@ -81,15 +83,18 @@ class Office:
             plan.config, version="1.2.3", transport="none", now=self.now, new_id=str, draw=lambda: 0.0, record=print
         )
         self._read: Config | None = None
+        logs = Logs(self._writer, lambda: self.now)
+        self.watch = Watch(self.gateway, logs)
         self.desk = Desk(
             self.gateway,
             lambda: self.now,
-            Logs(self._writer, lambda: self.now),
+            logs,
             "1.2.3",
             self.path,
             plan.check,
             environment,
             Reloading(self._reread, self._take_over) if plan.reread is not None else None,
+            watch=self.watch,
         )
         self.outside = Outside(self.desk, ROUTES)
 

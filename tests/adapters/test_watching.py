@@ -1,0 +1,65 @@
+"""Looking after a gateway: changes are logged and told, and another configuration is taken over."""
+
+import io
+
+import attrs
+
+from dragoman.adapters.line_writer import LineWriter
+from dragoman.adapters.logs import Logs
+from dragoman.adapters.watching import Watch, notice_of
+from dragoman.core.alert_rules import AlertRule, Notifier
+from dragoman.core.operations.alerts import AlertChange, AlertState, Reading
+from tests.adapters.notifications.webhook import webhook
+from tests.core.conversation import Conversation, config, post, reply
+
+QUICK = AlertRule("errors", "error-ratio", "provider", threshold=0.5, hold=0.0, settle=0.0, minimum_sample=1)
+
+
+def test_from_requests_to_a_notice_and_back() -> None:
+    with webhook() as hook:
+        conversation = Conversation(
+            config(alerts=(QUICK,), notifications=(Notifier("ops", hook.url),), disable_cooling=True)
+        )
+        log = io.BytesIO()
+        writer = LineWriter(log.write)
+        watch = Watch(conversation.gateway, Logs(writer, lambda: 0.0))
+        watch.look(1000.0)
+        conversation.client(post({"model": "acme-large", "messages": []}))
+        conversation.open()
+        conversation.upstream(reply(b'{"error":{}}', status=500))
+        watch.look(1001.0)
+        told = hook.told.get(timeout=10)
+        assert (told["type"], "errors firing (warning)" in told["title"]) == ("warning", True)
+        assert told["message"] == "provider acme: error-ratio 100.0 % of 1 attempts in 10 minutes (threshold 50 %)"
+        watch.look(9000.0)
+        assert hook.told.get(timeout=10)["type"] == "success"
+        watch.close()
+        writer.close()
+    lines = log.getvalue().decode().splitlines()
+    assert [line.split("state=")[1].split(" ")[0] for line in lines] == ["firing", "resolved"]
+
+
+def test_another_configuration_is_taken_over() -> None:
+    """An alert whose rule is gone is over; models that rules name are counted also where nobody serves them."""
+    watched = AlertRule("spark", "error-ratio", "model", "spark", threshold=0.5, hold=0.0, minimum_sample=1)
+    conversation = Conversation(config(alerts=(watched,)))
+    watch = Watch(conversation.gateway, Logs(LineWriter(io.BytesIO().write), lambda: 0.0))
+    watch.look(1000.0)
+    conversation.client(post({"model": "spark", "messages": []}))
+    watch.look(1001.0)
+    assert [(view.subject, view.state) for view in watch.alerts.views()] == [("spark", AlertState.FIRING)]
+    conversation.gateway.reload(attrs.evolve(conversation.gateway.config, alerts=()), 1002.0)
+    watch.look(1002.0)
+    assert watch.alerts.views() == []
+
+
+def test_what_a_notice_says() -> None:
+    rule = AlertRule(
+        "spark", "error-ratio", "model", "a", threshold=0.05, severity="critical", action="mitigate", fallback="b"
+    )
+    change = AlertChange(0.0, rule, "a", AlertState.PENDING, AlertState.FIRING, Reading(0.5, 100))
+    notice = notice_of(change)
+    assert (notice.kind, notice.title.partition(": ")[2]) == ("failure", "spark firing (critical)")
+    assert notice.body.endswith("(threshold 5 %); b is asked for in its place while it fails")
+    over = notice_of(attrs.evolve(change, before=AlertState.FIRING, after=AlertState.RESOLVED))
+    assert (over.kind, over.title.partition(": ")[2]) == ("success", "spark resolved (critical)")
