@@ -12,6 +12,8 @@ newline loses no answer. Data stays bytes; whoever reads JSON out of it decodes 
 [ServerSentEvent(data=b'ab', event=b'', id=b'', retry=None)]
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from dragoman.core.errors import BadStream
@@ -62,6 +64,10 @@ class EventReader:
             BadStream: An event is larger than `max_event`.
 
         """
+        return events_of(self.blocks(data))
+
+    def blocks(self, data: bytes) -> list[bytes]:
+        """The same, for whoever knows many of them without reading: each event as it came, line ends LF, without its blank line."""
         if not data:
             return []
         if not self._begun:
@@ -85,21 +91,26 @@ class EventReader:
         rest = blocks.pop()
         if rest:
             self._hold(rest)
-        return _events(blocks)
+        return blocks
 
     def close(self) -> list[ServerSentEvent]:
         """Tell that the stream has ended and return the event that lacked only its blank line, if any."""
         rest = b"".join(self._held)
         self._held.clear()
         self._size = 0
-        return _events([rest])
+        return events_of([rest])
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the last piece ended with an event, so that the next begins with one."""
+        return not self._held and not self._cr and self._begun
 
     @property
     def held(self) -> bytes:
         """What has come of the event that is not complete."""
         return b"".join(self._held)
 
-    def _hold(self, data: bytes) -> list[ServerSentEvent]:
+    def _hold(self, data: bytes) -> list[bytes]:
         if data:
             self._held.append(data)
             self._size += len(data)
@@ -118,7 +129,8 @@ class EventReader:
         return data.removeprefix(_BOM)
 
 
-def _events(blocks: list[bytes]) -> list[ServerSentEvent]:
+def events_of(blocks: Iterable[bytes]) -> list[ServerSentEvent]:
+    """Read blocks; those that say nothing are no events."""
     out: list[ServerSentEvent] = []
     for block in blocks:
         # The two shapes that providers send are read without looking at single lines.

@@ -320,6 +320,7 @@ class StreamTranslator:
         self._held: list[Delta] = []
         self._whole = WholeEvents()
         self.has_begun = False
+        self._goes_on = False  # it has begun, and what comes is only to be written
         self.fault: Fault | None = None
 
     @property
@@ -334,7 +335,10 @@ class StreamTranslator:
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the provider's body and return what to send. Never raises."""
-        return self._take(self._reader.feed(data), data)
+        deltas = self._reader.feed(data)
+        if self._goes_on and deltas and type(deltas[-1]) is not StreamFailed:
+            return self._writer.write(deltas)
+        return self._take(deltas, data)
 
     def close(self) -> bytes:
         """Tell that the provider's body has ended and return what is left to send; a cut stream ends in the client's error."""
@@ -375,6 +379,7 @@ class StreamTranslator:
         if first is None or isinstance(first, StreamFailed):
             return []
         self.has_begun = True
+        self._goes_on = not self._passes and self._wayback is None
         deltas, self._held = self._held, []
         if self._passes:  # should the stream break off, the writer has to know what it goes on with
             self._writer.write([delta for delta in deltas if isinstance(delta, AnswerStarted)])

@@ -129,6 +129,7 @@ class Reader(EventStreamReader):
             if delta is not None and delta.text and self._kind == "text" and event.type == "content_block_delta":
                 self._said = True
                 out.append(TextDelta(delta.text))
+                self._lesson = (b"text", delta.text, TextDelta)
             else:
                 self._read_event(event, sse, out)
                 if self._done:
@@ -223,6 +224,7 @@ class Reader(EventStreamReader):
             self._kind = "thinking"
             self._said = True
             out.append(ReasoningDelta(delta.thinking))
+            self._lesson = (b"thinking", delta.thinking, ReasoningDelta)
         elif delta.signature and kind in ("", "thinking"):
             sign = signature_from(delta.signature, NAME)
             if sign is not None:
@@ -232,6 +234,7 @@ class Reader(EventStreamReader):
         elif delta.partial_json and kind == "tool_use":
             self._said = True
             out.append(ToolCallDelta(delta.partial_json))
+            self._lesson = (b"partial_json", delta.partial_json, ToolCallDelta)
         elif delta.partial_json:
             self._json.append(delta.partial_json)
         elif delta.citation is not None and kind == "text" and self._said:

@@ -5,6 +5,7 @@ their index, and may interleave, repeat their id and name, lack the index or the
 choices or deltas; an error may stand where a chunk should. A stream that ends without a finish reason was cut.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -149,10 +150,11 @@ def _function(node: dict[str, Any]) -> _Function | None:
 class _OpenCall:
     """A tool call as far as its fragments have come."""
 
-    __slots__ = ("done", "held", "id", "is_custom", "key", "name", "said", "signature", "started")
+    __slots__ = ("choice", "done", "held", "id", "is_custom", "key", "name", "said", "signature", "started")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, choice: int) -> None:
         self.key = key
+        self.choice = choice
         self.id = ""
         self.name = ""
         self.is_custom = False
@@ -161,6 +163,11 @@ class _OpenCall:
         self.said: list[str] = []  # fragments passed on
         self.started = False
         self.done = False
+
+    def more(self, text: str) -> ToolCallDelta:
+        """Pass on a fragment of a call that has been started."""
+        self.said.append(text)
+        return ToolCallDelta(text, self.choice)
 
     def is_whole(self) -> bool:
         """Whether the arguments passed on are a complete object, so that nothing can follow. Free text has no such mark."""
@@ -306,7 +313,7 @@ class _ChoiceReader:
             key = known if known is not None else len(self.calls) if part.id or not self.calls else max(self.calls)
         call = self.calls.get(key)
         if call is None or (part.id and call.id and part.id != call.id):
-            call = self.calls[key] = _OpenCall(key)
+            call = self.calls[key] = _OpenCall(key, self.index)
             if not self.waiting:
                 self._close()
                 self.kind = ToolCallStarted
@@ -324,8 +331,7 @@ class _ChoiceReader:
             call.started = True
             self.ordinal += 1
         if call.held:
-            self.out += [ToolCallDelta(more, self.index) for more in call.held]
-            call.said += call.held
+            self.out += [call.more(text) for text in call.held]
             call.held.clear()
 
     def _end_call(self) -> None:
@@ -353,6 +359,7 @@ class Reader(EventStreamReader):
     def _read(self, events: list[ServerSentEvent], out: list[Delta]) -> None:
         choices = self._choices
         for sse in events:
+            before = len(out)
             try:
                 chunk = _decode(sse.data)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -380,6 +387,18 @@ class Reader(EventStreamReader):
                 if usage != self.usage:  # some servers count on every chunk
                     self.usage = usage
                     out.append(UsageUpdate(usage))
+            if self._lessons and len(out) == before + 1 and chunk.choices and len(chunk.choices) == 1:
+                self._lesson = self._lesson_of(out[-1], chunk.choices[0].delta)
+
+    def _lesson_of(self, said: Delta, delta: _Delta | None) -> tuple[bytes, str, Callable[[str], Delta]] | None:
+        """What all of an event said, if the next one may say more of it."""
+        if isinstance(said, TextDelta) and not said.choice:
+            return b"content", said.text, TextDelta
+        if isinstance(said, ReasoningDelta) and not said.choice:
+            return b"reasoning_content", said.text, ReasoningDelta
+        if isinstance(said, ToolCallDelta) and delta is not None and delta.tool_calls and len(delta.tool_calls) == 1:
+            return b"arguments", said.arguments, self._choices[said.choice].waiting[0].more
+        return None
 
     def _read_oddity(self, data: bytes, out: list[Delta]) -> _Chunk | None:
         """What the typed reader does not take: the end, another shape, or no JSON at all."""

@@ -80,6 +80,7 @@ class Reader(EventStreamReader):
 
     def __init__(self) -> None:
         super().__init__()
+        self._lessons = 0  # events are numbered, so each has a frame of its own
         self._answer_id: str | None = None  # None: nothing has begun
         self._items: dict[int, Item] = {}  # by their index
         self._by_id: dict[str, Item] = {}
