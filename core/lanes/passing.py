@@ -16,6 +16,7 @@ from dragoman.core.dialects import DIALECTS
 from dragoman.core.endpoints import Operation
 from dragoman.core.errors import BadAnswer, ClientError
 from dragoman.core.http_heads import Field, ResponseHead
+from dragoman.core.json_text import loads
 from dragoman.core.lanes.flow import TranslatedFlow
 from dragoman.core.lanes.lane import EVENTS, Ask, Flow, Reply, is_events, path_to
 from dragoman.core.passthrough import StreamRelay, answer_fields, build_request_body, read_usage
@@ -40,12 +41,8 @@ class Passing:
         )
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
-        """The answer as it is."""
-        try:
-            usage = DIALECTS[self._dialect].parse_answer(body)[0].usage
-        except BadAnswer:  # it passes all the same: the client may read what we cannot
-            usage = None
-        return Reply(head.status, answer_fields(head), body, usage)
+        """The answer as it is; a failure that calls itself a success is known for what it is."""
+        return _judged(self._dialect, head, body)
 
     def error(self, head: ResponseHead, body: bytes, now: float) -> Reply:
         """The error as it is: clients match its wording."""
@@ -159,8 +156,13 @@ class OpenAIPassing(Passing):
         self.body = build_request_body(ask.body, ask.peek, target.upstream_model, ask_usage=self._hides_usage)
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
-        """The answer as it is."""
-        return Reply(head.status, answer_fields(head), body, read_usage(body))
+        """The answer as it is. One that counts tokens is an answer; any other is looked at."""
+        usage = read_usage(body)
+        return (
+            _judged(self._dialect, head, body)
+            if usage is None
+            else Reply(head.status, answer_fields(head), body, usage)
+        )
 
     def _flow(self) -> Flow:
         return RelayedFlow(self._hides_usage)
@@ -199,6 +201,32 @@ class RelayedFlow:
     def fail(self, fault: Fault) -> bytes:
         """End it with an error event, and the stream's own end, for those who wait for it."""
         return b"data: %b\n\ndata: [DONE]\n\n" % DIALECTS["openai_chat"].build_error(fault)[1]
+
+
+def _judged(dialect: str, head: ResponseHead, body: bytes) -> Reply:
+    """An answer of status 2xx as it is, with what it says of tokens, and with its failure if it is one: some providers say so only inside.
+
+    Raises:
+        BadAnswer: It is not JSON.
+
+    """
+    fields = answer_fields(head)
+    try:
+        answer = DIALECTS[dialect].parse_answer(body)[0]
+    except BadAnswer:
+        if body:  # without a body: 204
+            _check_json(body)
+        return Reply(head.status, fields, body)  # the client may read what we cannot
+    if answer.fault is not None:
+        return Reply(answer.fault.http_status, fields, body, answer.usage, answer.fault)
+    return Reply(head.status, fields, body, answer.usage)
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        loads(body)
+    except ValueError:
+        raise BadAnswer("the provider's answer is not JSON") from None
 
 
 def _thinking_of(ask: Ask) -> Thinking | None:

@@ -485,3 +485,46 @@ def test_an_error_in_a_whole_answer_is_no_array() -> None:
     talk = talk_to("claude").client(gemini("streamGenerateContent")).open().upstream(reply(body))
     status, _, got = talk.answer()
     assert (status, "error" in json.loads(got)) == (503, True)
+
+
+FAILED_INSIDE: dict[str, bytes] = {
+    "openai_chat": b'{"error": {"message": "Overloaded.", "type": "server_error"}}',
+    "openai_responses": b'{"error": {"message": "Overloaded.", "code": "server_error"}}',
+    "claude": b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded."}}',
+    "gemini": b'{"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}',
+}
+ASKS: dict[str, bytes] = {
+    "openai_chat": post(CHAT_ASK),
+    "openai_responses": post({"model": "m", "input": "ping"}, path="/v1/responses"),
+    "claude": post(CLAUDE_ASK, path="/v1/messages"),
+    "gemini": post(
+        {"contents": [{"role": "user", "parts": [{"text": "ping"}]}]}, path="/v1beta/models/m:generateContent"
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", FAILED_INSIDE)
+def test_a_failure_that_calls_itself_a_success_is_a_failure(dialect: str) -> None:
+    """Between equal dialects, too: the next credential is asked, and the last one's words pass as they are, with an honest status."""
+    one = provider(dialect=dialect, base_url="https://one.test", models=(Model("up", "m"),), credentials=2)
+    talk = Conversation(config(one)).client(ASKS[dialect])
+    for _ in range(2):
+        talk.open().upstream(reply(FAILED_INSIDE[dialect]))
+    status, _, body = talk.answer()
+    assert (status >= 500, body) == (True, FAILED_INSIDE[dialect])
+    assert [attempt.outcome for attempt in talk.journals[0].attempts] == ["status", "status"]
+
+
+@pytest.mark.parametrize("dialect", FAILED_INSIDE)
+def test_what_is_not_json_is_no_answer(dialect: str) -> None:
+    """Between equal dialects, too; what is JSON passes, for the client may read what we cannot."""
+    talk = talk_to(dialect).client(ASKS[dialect]).open().upstream(reply(b"}:-("))
+    assert talk.answer()[0] == 502
+    assert talk.journals[0].attempts[0].outcome == "garbage"
+    talk = talk_to(dialect).client(ASKS[dialect]).open().upstream(reply(b'{"new": 1}'))
+    assert (talk.answer()[0], talk.answer()[2]) == (200, b'{"new": 1}')
+
+
+def test_no_content_is_an_answer() -> None:
+    talk = talk_to("claude").client(ASKS["claude"]).open().upstream(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert talk.answer()[0] == 204
