@@ -143,6 +143,7 @@ TRANSITIONS: Final[Mapping[tuple[CredentialState, CredentialInput], CredentialSt
 PAUSES: Final = frozenset({_S.COOLING, _S.EXHAUSTED, _S.REJECTED, _S.REFRESHING})  #: states that end by themselves
 # Newer news of the same thing may shorten a pause; a mere failure in the midst of a limit may not.
 _SAME_NEWS: Final = MappingProxyType({_S.COOLING: _I.RATE_LIMITED, _S.EXHAUSTED: _I.QUOTA_SPENT})
+_LIMITED: Final = frozenset(_SAME_NEWS)
 _BESIDE: Final = frozenset({_I.RENEWAL_BEGUN, _I.RENEWAL_FAILED})
 _PICKABLE: Final = frozenset({_S.ACTIVE, _S.HALF_OPEN})
 
@@ -229,7 +230,11 @@ class Standing:
             return False
         if self.state is before and (received in _BESIDE or before in (_S.REJECTED, _S.REFRESHING)):
             return False
-        if self.state is before and not (told and received is _SAME_NEWS.get(before)):
+        if self.state is before:
+            is_newest_word = told and received is _SAME_NEWS.get(before)
+        else:
+            is_newest_word = told or before not in _LIMITED
+        if not is_newest_word:
             until = max(until, self.resumes_at)
         self.resumes_at = self.blocked_until = until
         self.resets_at = max(until, resets_at)

@@ -72,6 +72,9 @@ def test_newer_news_shortens_a_pause() -> None:
         (I.QUOTA_SPENT, I.RATE_LIMITED, True),
         (I.REFUSED, I.REFUSED, True),
         (I.RATE_LIMITED, I.RENEWAL_BEGUN, True),
+        (I.RATE_LIMITED, I.REFUSED, False),
+        (I.RATE_LIMITED, I.QUOTA_SPENT, False),
+        (I.QUOTA_SPENT, I.REFUSED, False),
     ],
 )
 def test_no_other_news_shortens_it(first: CredentialInput, then: CredentialInput, told: bool) -> None:
