@@ -49,6 +49,11 @@ class Timers:
         """Count the entries, stale ones too: at most twice the things watched, and 64."""
         return len(self._heap)
 
+    @property
+    def watched(self) -> int:
+        """How many things have a deadline."""
+        return self._watched
+
     def watch(self, watched: Watched) -> None:
         """Take note of a deadline that may have moved."""
         at = watched.next_deadline()

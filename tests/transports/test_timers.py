@@ -51,6 +51,7 @@ def test_like_looking_at_everything(steps: list[tuple[str, int, float]]) -> None
             timers.forget(thing)
         else:
             now += value
+        assert timers.watched == sum(thing.watched_at < math.inf for thing in things)
         if step == "wait":
             expected = {id(thing) for thing in things if thing.at <= now and not thing.is_forgotten}
             due = timers.due(now)

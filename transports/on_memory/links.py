@@ -33,6 +33,8 @@ class End:
         self._agenda = agenda
         self._latency = latency
         self._room = window
+        self._enough = max(1, window // 2)
+        self._owed = 0  # room that was made and not told of yet
         self._kept: deque[bytes] = deque()
         self._unread: deque[bytes] = deque()
         self._is_reading_now = False
@@ -128,9 +130,12 @@ class End:
             self.read()
 
     def _make_room(self, size: int) -> None:
+        """Tell the other end of room, as TCP does: not of each byte, but before it has to wait for what there is."""
         peer = self.peer
-        if peer is not None and size:
-            self._agenda.after(self._latency, lambda: peer._gain_room(size))
+        self._owed += size
+        if peer is not None and self._owed >= self._enough:
+            room, self._owed = self._owed, 0
+            self._agenda.after(self._latency, lambda: peer._gain_room(room))
 
     def _gain_room(self, size: int) -> None:
         was_backed_up = self.is_backed_up

@@ -6,9 +6,8 @@ of `dragoman.core.effects` can be served, a provider too. Time passes only in `r
 
 import heapq
 import itertools
-import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin, Step
 from dragoman.transports.driver import Connection, Driver
@@ -19,6 +18,8 @@ from dragoman.transports.serving import Serving
 from dragoman.transports.timers import Timers
 
 Connect = Callable[[str], Connection]
+E = TypeVar("E", bound=End)
+_LOOKS: Final = 50  # at idle connections, in the time that one is kept
 _MOST: Final = 1_000_000  # steps of one run: more is a loop that makes no headway
 
 
@@ -45,11 +46,13 @@ class MemoryNetwork:
         self._settings = Settings(**({"now": lambda: self.now, "on_error": self.errors.append} | limits))
         self._serving = Serving(self._settings.serve, self._in_thread)
         self._timers = Timers(lambda at: None)
+        self._expires_at = now
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._upstreams = MemoryUpstreams(self, self._settings, latency, window)
         self._origins: dict[Origin, Connect | ConnectFailure | None] = {}
         self._drivers: dict[Driver, None] = {}  # of clients; a dict, for it keeps their order
+        self._served: dict[Origin, dict[ClientLink, None]] = {}  # what stands between us and an origin, at its end
 
     def serve(self, origin: Origin, connect: Connect) -> None:
         """Let `origin` be answered by what `connect` makes: a provider, a fake, another gateway."""
@@ -58,6 +61,16 @@ class MemoryNetwork:
     def fail(self, origin: Origin, failure: ConnectFailure | None) -> None:
         """Let connecting to `origin` fail; None: let it be neither taken nor refused."""
         self._origins[origin] = failure
+
+    def cut(self, origin: Origin) -> None:
+        """End all connections to `origin`, as if it had died."""
+        for link in list(self._served.get(origin, ())):
+            link.close()
+
+    @property
+    def pending(self) -> int:
+        """How much is going to happen: what is on its way, and deadlines."""
+        return len(self._agenda) + self._timers.watched
 
     def connect(self, connect: Connect, *, peer: str = "memory", latency: float | None = None) -> "MemoryClient":
         """A client, connected to what `connect` makes.
@@ -68,8 +81,19 @@ class MemoryNetwork:
             latency: Other than the network's.
 
         """
+        return self.join(MemoryClient, connect, peer=peer, latency=latency)
+
+    def join(
+        self,
+        make: Callable[["MemoryNetwork", float, int], E],
+        connect: Connect,
+        *,
+        peer: str = "memory",
+        latency: float | None = None,
+    ) -> E:
+        """The same with a client of another make, which is given the network, its latency and its window."""
         seconds = self._latency if latency is None else latency
-        client = MemoryClient(self, seconds, self._window)
+        client = make(self, seconds, self._window)
         driver = self._accept(client, connect, peer, seconds)
         if driver is not None:
             self._drivers[driver] = None
@@ -90,16 +114,17 @@ class MemoryNetwork:
         for _ in range(_MOST):
             if not self._agenda:
                 return
-            self._step()
+            self._step(self._next_instant())
         raise RuntimeError("it does not come to rest")
 
     def run_until(self, at: float) -> None:
         """Let happen what happens until `at`, deadlines too; the clock stands at `at` then."""
         for _ in range(_MOST):
-            if self._next_instant() > at:
+            instant = self._next_instant()
+            if instant > at:
                 self._set_clock(max(self.now, at))
                 return
-            self._step()
+            self._step(instant)
         raise RuntimeError("it does not come to rest")
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
@@ -116,13 +141,15 @@ class MemoryNetwork:
             if isinstance(answer, ConnectFailure):
                 done(answer)
             elif not link.is_closed:
-                self._accept(link, answer, "memory", self._latency)
+                self._accept(link, answer, "memory", self._latency, self._served.setdefault(link.origin, {}))
                 done(None)
 
         self.after(2 * self._latency, arrived)
 
-    def _accept(self, end: End, connect: Connect, peer: str, latency: float) -> Driver | None:
-        """Join `end` to a new connection's; None: it could not be made, and is closed."""
+    def _accept(
+        self, end: End, connect: Connect, peer: str, latency: float, kept: dict[ClientLink, None] | None = None
+    ) -> Driver | None:
+        """Join `end` to a new connection's, which is `kept` while it stands; None: it could not be made, and is closed."""
         link = ClientLink(self, latency, self._window)
         joined(end, link)
         try:
@@ -134,7 +161,15 @@ class MemoryNetwork:
         driver = Driver(
             connection, link, self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
         )
-        link.on_gone = lambda: self._drivers.pop(driver, None)
+        if kept is not None:
+            kept[link] = None
+
+        def gone() -> None:
+            self._drivers.pop(driver, None)
+            if kept is not None:
+                kept.pop(link, None)
+
+        link.on_gone = gone
         link.begin(driver)
         return driver
 
@@ -143,12 +178,13 @@ class MemoryNetwork:
         self.after(0, lambda: done(work()))
 
     def _next_instant(self) -> float:
-        return min(self._agenda[0][0] if self._agenda else math.inf, self._timers.next_instant())
+        deadline = self._timers.next_instant()
+        return self._agenda[0][0] if self._agenda and self._agenda[0][0] < deadline else deadline
 
-    def _step(self) -> None:
+    def _step(self, at: float) -> None:
         """The next thing: what arrives at an instant comes before deadlines of that instant."""
-        at = self._next_instant()
-        self._set_clock(at)
+        if at > self.now:
+            self._set_clock(at)
         if self._agenda and self._agenda[0][0] <= at:
             heapq.heappop(self._agenda)[2]()
             return
@@ -156,8 +192,10 @@ class MemoryNetwork:
             watched.handle_timer()
 
     def _set_clock(self, at: float) -> None:
-        self.now = max(self.now, at)
-        self._upstreams.pool.expire(self.now)
+        self.now = at
+        if at >= self._expires_at:
+            self._upstreams.pool.expire(at)
+            self._expires_at = at + self._settings.upstream_idle_seconds / _LOOKS
 
 
 class MemoryClient(End):

@@ -129,3 +129,45 @@ def test_what_is_answered_elsewhere_takes_no_time_and_comes_in_order() -> None:
     assert network.now == 5.0
     assert [part.partition(b"HTTP/")[0] for part in client.received.split(b"\r\n\r\n")[1:]] == [b"later", b"now"]
     assert network.errors == []
+
+
+def test_a_provider_dies_and_comes_back() -> None:
+    """All its connections end, at once; new ones stand."""
+    gateway = Conversation(config(provider(base_url="http://demo.test/v1"))).gateway
+    network = MemoryNetwork()
+    network.serve(DEMO, DemoProvider(pace=1.0).connect)
+    client = network.connect(lambda peer: ClientConnection(gateway, network.now))
+    ask = post({"model": "acme-large", "messages": [{"role": "user", "content": "a b c d"}], "stream": True})
+    client.send(ask)
+    network.run_until(1.5)
+    network.cut(DEMO)
+    network.run_until(1.5)
+    assert b"cut its answer" in client.received
+    network.connect(lambda peer: ClientConnection(gateway, network.now)).send(ask)
+    network.cut(Origin("http", "nobody.test", 80))
+    network.run_until(60.0)
+
+
+def test_nothing_is_pending_in_the_end() -> None:
+    gateway = Conversation(config(provider(base_url="http://demo.test/v1"))).gateway
+    network = MemoryNetwork(latency=0.1)
+    client = network.connect(lambda peer: ClientConnection(gateway, network.now))
+    assert network.pending == 1  # the deadline of the first request's head
+    client.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert network.pending == 2
+    network.run_until(1.0)
+    client.close()
+    network.run_until(10.0)
+    assert network.pending == 0
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 1000])
+def test_room_is_made_before_anybody_waits_for_ever(window: int) -> None:
+    """However small the window, all of it arrives."""
+    network = MemoryNetwork(latency=0.001, window=window)
+    client = network.connect(DemoProvider(pace=0.0).connect)
+    client.send(b"GET /v1/models HTTP/1.1\r\nHost: demo\r\n\r\n")
+    network.run_until_idle()
+    head, _, body = client.received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body.endswith(b"}")
