@@ -27,6 +27,7 @@ COMMANDS: Final = MappingProxyType(
         "status": "Show how a running gateway does.",
         "top": "Watch a running gateway.",
         "translate": "Translate a request or an answer from one dialect to another.",
+        "simulate": "Simulate a gateway with faults, and check its laws.",
     }
 )
 
