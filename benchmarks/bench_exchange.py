@@ -23,11 +23,11 @@ NOW: Final = 1_800_000_000.0
 RECEIVE: Final = 65536  # what a transport takes from a socket at once
 
 
-def make_connection() -> ClientConnection:
+def make_connection(dialect: str = "openai_chat") -> ClientConnection:
     """A client connection of a gateway with one key and one provider: the only place that knows how one is made."""
     models = tuple(Model(name=m, alias=data.ALIAS_PREFIX + m) for m in data.MODELS)
     provider = Provider(
-        name="mock", kind="openai-compatibility", dialect="openai_chat", base_url="http://127.0.0.1:9/v1",
+        name="mock", kind="openai-compatibility", dialect=dialect, base_url="http://127.0.0.1:9/v1",
         credentials=(Credential(label="mock#1", api_key=data.UPSTREAM_KEY),), models=models,
     )  # fmt: skip
     config = Config(api_keys=(ClientKey(key=data.CLIENT_KEY, label="bench"),), providers=(provider,))
@@ -53,9 +53,9 @@ def json_answer() -> list[bytes]:
     return [data.response_head("application/json", len(body)) + body]
 
 
-def stream_answer(together: int) -> list[bytes]:
+def stream_answer(together: int, events: Sequence[bytes]) -> list[bytes]:
     """A provider's stream, `together` events arriving at once, never more than a transport would receive."""
-    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in data.chat_events()]
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
     chunks[0] = data.response_head("text/event-stream", None) + chunks[0]
     chunks[-1] += b"0\r\n\r\n"
     pieces = [b"".join(chunks[n : n + together]) for n in range(0, len(chunks), together)]
@@ -65,8 +65,8 @@ def stream_answer(together: int) -> list[bytes]:
 class Driver:
     """Plays the transport: numbers of attempts out, numbers of attempts in."""
 
-    def __init__(self, model: str, answer: Sequence[bytes]) -> None:
-        self._connection = make_connection()
+    def __init__(self, model: str, answer: Sequence[bytes], dialect: str = "openai_chat") -> None:
+        self._connection = make_connection(dialect)
         self._request = client_request(model)
         self._answer = answer
 
@@ -142,11 +142,15 @@ def main() -> None:
     print(f"exchange, one JSON answer           {rate(driver, secs):>12,.0f} exchanges/s")
     print_stages(driver, 2000)
     for together in (1, 5, 20, data.CHAT_EVENTS):
-        driver = Driver("bench-fast", stream_answer(together))
+        driver = Driver("bench-fast", stream_answer(together, data.chat_events()))
         driver.check(b"".join(data.chat_events()))
         print(f"stream, {together:>3} events arriving at once {rate(driver, secs) * data.CHAT_EVENTS:>12,.0f} events/s")
         if together == 1:
             print_stages(driver, 100)
+    for together in (1, 5, 20, data.CLAUDE_EVENTS):
+        driver = Driver("bench-fast", stream_answer(together, data.claude_events()), "claude")
+        figure = rate(driver, secs) * data.CLAUDE_EVENTS
+        print(f"translated (Claude to Chat), {together:>3} arriving at once {figure:>12,.0f} events/s")
 
 
 if __name__ == "__main__":

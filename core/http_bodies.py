@@ -6,6 +6,7 @@ characters, lines end in CRLF, size lines and trailers are bounded, and no trail
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Protocol
 
 from dragoman.core.errors import DragomanError
@@ -153,9 +154,15 @@ class ChunkedBody:
                         raise BodyError("a chunk without a size")
                     self._held = data[at:]
                     break
-                self._left = _chunk_size(data[at:line_end])
-                self._in_trailers = not self._left
+                size = _chunk_size(data[at:line_end])
                 at = line_end + 2
+                behind = at + size
+                if size and data[behind : behind + 2] == b"\r\n":  # nearly every chunk comes whole
+                    out.append(data[at:behind])
+                    at = behind + 2
+                else:
+                    self._left = size
+                    self._in_trailers = not size
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _read_trailers(self, data: bytes, at: int) -> None:
@@ -182,6 +189,7 @@ class ChunkedBody:
             raise BodyError("closed before the last chunk")
 
 
+@lru_cache(256)  # most chunks of a stream are of a few sizes
 def _chunk_size(line: bytes) -> int:
     match = _CHUNK_SIZE.fullmatch(line)
     if match is None:
