@@ -7,6 +7,7 @@ what there is: a configuration file; none, but provider keys in the environment;
 import gc
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -447,6 +448,8 @@ def _begin(announce: Callable[[int], None], port: int) -> None:
 
     At its default threshold it would look at the youngest objects with every other request, and at all of them several times a second.
     """
+    # While a worker thread writes a long text (/metrics), the loop's thread asks for its turn, and gets it after this long.
+    sys.setswitchinterval(0.0005)
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     announce(port)

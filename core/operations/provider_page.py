@@ -85,6 +85,7 @@ class Standing:
         quota_remaining: Left of the tightest windows of all; None when nobody counts.
         quota_reset_seconds: Until the next of them begins anew; None when there is none to wait for.
         in_flight: Attempts under way.
+        refresh_states: Those that there are among them.
 
     """
 
@@ -95,21 +96,16 @@ class Standing:
         self.quota_remaining: int | None = None
         self.quota_reset_seconds: float | None = None
         self.in_flight = 0
-        self._refresh_states = {"none"}
+        self.refresh_states = {"none"}
 
     def count(self, status: Status) -> None:
         """Take one credential, or one model of it, into account."""
         self.states[status.state] += 1
-        self._refresh_states.add(status.refresh_state)
+        self.refresh_states.add(status.refresh_state)
         if status.quota_remaining is not None:
             self.quota_remaining = (self.quota_remaining or 0) + status.quota_remaining
         if status.quota_reset_seconds:  # 0: of a window nothing of which is used there will not be more
             self.quota_reset_seconds = min(self.quota_reset_seconds or math.inf, status.quota_reset_seconds)
-
-    def count_well(self, refresh_state: str) -> None:
-        """Take a credential into account of which there is nothing to say."""
-        self.states[CredentialState.ACTIVE] += 1
-        self._refresh_states.add(refresh_state)
 
     def count_model(self, model: str, status: Status) -> None:
         """Take a model of one credential into account."""
@@ -124,7 +120,7 @@ class Standing:
         """As the page has it."""
         return {
             "credentials": {state.name.lower(): n for state, n in self.states.items()},
-            "refresh_state": next(state for state in _WORST_FIRST if state in self._refresh_states),
+            "refresh_state": next(state for state in _WORST_FIRST if state in self.refresh_states),
             "quota_remaining": self.quota_remaining,
             "quota_reset_seconds": self.quota_reset_seconds,
         }
@@ -141,17 +137,21 @@ def standings(config: Config, pool: Pool, now: float) -> dict[str, Standing]:
     """How the credentials of each configured provider stand."""
     found = {provider.name: Standing(provider.name) for provider in config.providers}
     listed = {(provider.name, model.name) for provider in config.providers for model in provider.models}
-    for member in pool.members.values():
+    active = CredentialState.ACTIVE
+    for member in pool.members.values():  # there may be ten thousand, and nothing to say of nearly all of them
         standing = found[member.provider]
-        standing.in_flight += member.in_flight
         quota = member.quota
-        if member.standing.state is CredentialState.ACTIVE and not quota.windows and not quota.reported:
-            standing.count_well(member.refresh_state)  # the rule; there may be ten thousand
+        if member.standing.state is active and not quota.windows and not quota.reported:
+            standing.states[active] += 1
+            standing.refresh_states.add(member.refresh_state)
         else:
             standing.count(pool.status(member, None, now))
-        for offer in told_offers(member, now):
-            if (member.provider, offer.model) in listed:
-                standing.count_model(offer.model, pool.status(member, offer, now))
+        if member.in_flight:
+            standing.in_flight += member.in_flight
+        if member.offers:
+            for offer in told_offers(member, now):
+                if (member.provider, offer.model) in listed:
+                    standing.count_model(offer.model, pool.status(member, offer, now))
     return found
 
 
