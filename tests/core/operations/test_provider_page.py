@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, QuotaRule
 from dragoman.core.gateway import Gateway
+from dragoman.core.operations.provider_page import standings
 from tests.core.conversation import Conversation, config, get, post, provider, reply
 from tests.core.operations.journals import attempt, journal
 
@@ -108,6 +109,13 @@ def test_limits_are_seen_by_state_and_quota() -> None:
     model = zeta["models"][0]
     assert (model["provider_key"], model["model_id"], model["credentials"]["cooling"]) == ("zeta", "large", 1)
     assert model["refresh_state"] == "none"
+
+
+def test_attempts_under_way_are_seen() -> None:
+    talk = Conversation(config(provider(), provider("zeta")))
+    talk.client(post({"model": "acme-large", "messages": []})).open()
+    found = standings(talk.gateway.config, talk.gateway.router.pool, talk.now)
+    assert [found[name].in_flight for name in ("acme", "zeta")] == [1, 0]
 
 
 def test_credentials_that_rest_from_one_model_are_counted_together() -> None:
