@@ -26,6 +26,7 @@ from dragoman.core.urls import split_url
 FAILED: Final = 125
 CANNOT_RUN: Final = 126
 NOT_FOUND: Final = 127
+IS_POSIX: Final = os.name == "posix"  # elsewhere exec is a new process behind the back of the one that waits for us
 
 
 class StartError(Exception):
@@ -116,7 +117,7 @@ def start(tool: Tool, told: Told, given: Sequence[str], environment: Mapping[str
         if tool.name == "gemini":
             with _home_for_gemini(tool, told, theirs) as home:
                 code = _run(command, {**theirs, "GEMINI_CLI_HOME": str(home)})
-        elif os.name == "posix":
+        elif IS_POSIX:
             sys.stdout.flush()
             sys.stderr.flush()
             os.execve(program, command, theirs)
