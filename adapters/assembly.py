@@ -8,6 +8,7 @@ import gc
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -287,11 +288,25 @@ class _Outside:
         self._plan = plan
         self._watch = watch
         self._serve: Callable[[LocalRequest], Step] | None = None
+        self._loading = threading.Lock()
         self.reloading: Reloading | None = None
 
     def serve(self, request: LocalRequest) -> Step:
-        """Take the first step to an answer."""
-        if self._serve is None:
+        """Take the first step to an answer; loading its modules is no work for the loop's thread."""
+        if self._serve is not None:
+            return self._serve(request)
+
+        def load() -> Step:
+            serve = self._load()
+            return lambda: serve(request)
+
+        return load
+
+    def _load(self) -> Callable[[LocalRequest], Step]:
+        """Load what answers; in worker threads, of which one does it."""
+        with self._loading:
+            if self._serve is not None:
+                return self._serve
             from dragoman.adapters.management import ROUTES, Outside
             from dragoman.adapters.management.desk import Desk
 
@@ -309,7 +324,7 @@ class _Outside:
                 watch=self._watch,
             )
             self._serve = Outside(desk, ROUTES).serve
-        return self._serve(request)
+            return self._serve
 
 
 @contextmanager

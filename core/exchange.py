@@ -96,6 +96,7 @@ class Exchange:
         )
         self._client_key: ClientKey = ANONYMOUS
         self._model = ""
+        self._is_found = False  # what is asked for is something that is there
         self._ask: Ask | None = None
         self._plan: Plan | None = None
         self._refusal: ClientError | None = None  # why the request cannot be said to somebody
@@ -144,7 +145,7 @@ class Exchange:
             if request.method == "OPTIONS" and self._answer_preflight(now, effects):
                 return
             endpoint = find_endpoint(request.method, request.path)
-            self._out.dialect = endpoint.dialect
+            self._out.dialect, self._is_found = endpoint.dialect, True
             if endpoint.needs_key:
                 self._client_key = self._gateway.keys.check(request.fields, request.query)
             if endpoint.operation in LOCAL:
@@ -172,7 +173,7 @@ class Exchange:
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
         """Answer with an error that is the client's fault."""
-        if self._ask is None:
+        if not self._is_found:
             self._out.dialect = dialect_of_path(self._request.path)
         fields: list[Field] = []
         if isinstance(error, WrongMethod):

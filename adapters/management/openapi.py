@@ -111,8 +111,8 @@ _GEMINI_ERROR: Final[Schema] = {
 _ERRORS: Final[Mapping[str, str]] = {"claude": "ClaudeError", "gemini": "GeminiError"}
 
 
-def _error(dialect: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{_ERRORS.get(dialect, 'OpenAIError')}"}
+def _error_reply(text: str, schema: str) -> dict[str, Any]:
+    return {"description": text, "content": {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -143,6 +143,14 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {"OpenAIError": _OPENAI_ERROR, "ClaudeError": _CLAUDE_ERROR, "GeminiError": _GEMINI_ERROR},
+            "responses": {
+                **{
+                    f"{schema}{status}": _error_reply(text, schema)
+                    for schema in ("OpenAIError", *_ERRORS.values())
+                    for status, text in {**_ANY, **_ASKED}.items()
+                },
+                **{f"Management{status}": _error_reply(text, "OpenAIError") for status, text in _MANAGED.items()},
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A client key, or the management key."},
                 "xApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A client key."},
@@ -183,8 +191,8 @@ def _client_operation(method: str, path: str, endpoint: Endpoint) -> dict[str, A
         "responses": {
             "200": {"description": "The answer.", "content": _answers(endpoint)},
             **{
-                str(status): {"description": text, "content": {JSON: {"schema": _error(dialect)}}}
-                for status, text in sorted(statuses.items())
+                str(status): {"$ref": f"#/components/responses/{_ERRORS.get(dialect, 'OpenAIError')}{status}"}
+                for status in sorted(statuses)
             },
         },
         "security": [{"bearer": []}, {"xApiKey": []}, {"xGoogApiKey": []}] if endpoint.needs_key else [],
@@ -217,13 +225,12 @@ def _managed(route: Route) -> tuple[str, str, dict[str, Any]]:
     is_open = route.is_public
     statuses = {400: _MANAGED[400], 413: _MANAGED[413], 500: _MANAGED[500]} if is_open else _MANAGED
     responses: dict[str, Any] = {
-        str(status): {"description": text, "content": {JSON: {"schema": _error("openai_chat")}}}
-        for status, text in statuses.items()
+        str(status): {"$ref": f"#/components/responses/Management{status}"} for status in statuses
     }
     for status, found in route.answers.items():
         content: Mapping[str, Schema] = found.content
         if status >= 400:
-            content = {JSON: _error("openai_chat")}
+            content = {JSON: {"$ref": "#/components/schemas/OpenAIError"}}
         responses[str(status)] = {
             "description": found.description,
             **({"content": {kind: {"schema": schema} for kind, schema in content.items()}} if content else {}),
@@ -275,12 +282,12 @@ def _operation_id(method: str, path: str) -> str:
 def _rendered(version: str) -> bytes:
     from dragoman.adapters.management import ROUTES as ALL
 
-    return orjson.dumps(document(ALL, version), option=orjson.OPT_INDENT_2)
+    return orjson.dumps(document(ALL, version))
 
 
 def read_document(desk: Desk, call: Call) -> Step:
     """The document."""
-    return answer_file(_rendered(desk.version), JSON)
+    return lambda: answer_file(_rendered(desk.version), JSON)
 
 
 _ANSWER: Final[Mapping[int, Reply]] = {

@@ -630,6 +630,12 @@ def test_the_story_of_the_attempts_is_told_when_asked_for() -> None:
     assert talk.answer()[1]["x-dragoman-attempts"] == "acme/acme-0 500, acme/acme-1 200"
 
 
+def test_a_model_with_a_colon_is_not_geminis() -> None:
+    """Who asks for it under /v1 reads errors of OpenAI's."""
+    status, _, body = Conversation().client(get("/v1/models/ft:gpt:acme")).answers("GET")[0]
+    assert (status, json.loads(body)["error"]["code"]) == (404, "model_not_found")
+
+
 # --- what is answered outside ---
 
 ALERTS = "/v0/management/a%20b?x=%41"
