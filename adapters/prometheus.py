@@ -22,12 +22,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from dragoman.adapters.watching import Watch
 from dragoman.core.gateway import Gateway
+from dragoman.core.operations.canary_tally import CanaryCounts
 from dragoman.core.operations.metrics import OTHER, Counts
 from dragoman.core.operations.provider_page import Standing, standings
 from dragoman.core.operations.rolling import cumulated
 
 _OUTCOMES: Final = ("successes", "abandoned", "limited", "refused", "rejected", "unavailable")
+_ALERT_STATES: Final = ("pending", "firing", "resolved")
 _TOKENS: Final = ("input", "output", "reasoning", "cached")
 
 
@@ -44,6 +47,8 @@ class Readings:
         models: By name, of those that are configured and were asked for; all others together are `OTHER`.
         seen_at: When an attempt at a provider last ended.
         standings: How the credentials of providers stand.
+        alerts: How many subjects of each rule (name, severity) are in each state that is not well.
+        canaries: What canaries came to, by name.
 
     """
 
@@ -55,10 +60,12 @@ class Readings:
     models: Mapping[str, Counts]
     seen_at: Mapping[str, float]
     standings: Mapping[str, Standing]
+    alerts: Mapping[tuple[str, str], Mapping[str, int]]
+    canaries: Mapping[str, CanaryCounts]
 
 
-def take_readings(gateway: Gateway, now: float) -> Readings:
-    """Read a gateway; on the loop's thread."""
+def take_readings(gateway: Gateway, now: float, watch: Watch | None = None) -> Readings:
+    """Read a gateway, and who looks after it; on the loop's thread."""
     metrics = gateway.metrics
     found = standings(gateway.config, gateway.router.pool, now)
     seen = {name: seen_at for name in found if (seen_at := metrics.seen_at(name)) is not None}
@@ -75,7 +82,18 @@ def take_readings(gateway: Gateway, now: float) -> Readings:
         models=models,
         seen_at=seen,
         standings=found,
+        alerts=_alerts(watch) if watch is not None else {},
+        canaries={name: watch.canaries.total(name) for name in watch.canaries.names()} if watch is not None else {},
     )
+
+
+def _alerts(watch: Watch) -> dict[tuple[str, str], dict[str, int]]:
+    found = {(rule.name, rule.severity): dict.fromkeys(_ALERT_STATES, 0) for rule in watch.alerts.rules}
+    for view in watch.alerts.views():
+        states = found.get((view.rule.name, view.rule.severity), {})
+        if view.state.name.lower() in states:
+            states[view.state.name.lower()] += 1
+    return found
 
 
 def exposition(readings: Readings, accept: str = "") -> tuple[bytes, str]:
@@ -119,6 +137,7 @@ class _Collector:
         yield from _families("provider", "Attempts at a provider", readings.providers)
         yield from _families("model", "Exchanges by the model asked for", readings.models)
         yield from self._standings()
+        yield from self._watched()
 
     def _standings(self) -> Iterator[Metric]:
         seen = GaugeMetricFamily(
@@ -145,6 +164,22 @@ class _Collector:
             if standing.quota_reset_seconds is not None:
                 resets.add_metric([provider], standing.quota_reset_seconds)
         yield from (seen, states, flights, left, resets)
+
+    def _watched(self) -> Iterator[Metric]:
+        alerts = GaugeMetricFamily(
+            "dragoman_alerts", "Subjects of an alert rule that are in a state.", labels=["alert", "severity", "state"]
+        )
+        runs = CounterMetricFamily("dragoman_canary_runs", "Runs of a canary.", labels=["canary", "outcome"])
+        tokens = CounterMetricFamily("dragoman_canary_tokens", "Tokens its runs took.", labels=["canary", "type"])
+        for (name, severity), states in self._readings.alerts.items():
+            for state, n in states.items():
+                alerts.add_metric([name, severity, state], n)
+        for name, counts in self._readings.canaries.items():
+            runs.add_metric([name, "success"], counts.runs - counts.failed)
+            runs.add_metric([name, "failure"], counts.failed)
+            tokens.add_metric([name, "input"], counts.input_tokens)
+            tokens.add_metric([name, "output"], counts.output_tokens)
+        yield from (alerts, runs, tokens)
 
 
 def _families(what: str, text: str, rows: Mapping[str, Counts]) -> Iterator[Metric]:

@@ -23,7 +23,7 @@ def may_read(desk: Desk, request: LocalRequest) -> bool:
 def _metrics(desk: Desk, call: Call) -> Step:
     from dragoman.adapters.prometheus import exposition, take_readings
 
-    readings = take_readings(desk.gateway, desk.now())
+    readings = take_readings(desk.gateway, desk.now(), desk.watch)
     accept = call.request.fields.get(b"accept", b"").decode("latin-1")[:1000]
 
     def write() -> LocalAnswer:

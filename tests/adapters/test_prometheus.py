@@ -1,5 +1,6 @@
 """The text of ``/metrics``, read back by prometheus-client's own parsers."""
 
+import io
 import math
 import shutil
 import subprocess
@@ -10,12 +11,17 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from dragoman.adapters.line_writer import LineWriter
+from dragoman.adapters.logs import Logs
 from dragoman.adapters.prometheus import exposition, take_readings
+from dragoman.adapters.watching import Watch
+from dragoman.core.alert_rules import AlertRule
 from dragoman.core.chat.request import Thinking
 from dragoman.core.config import QuotaRule
 from dragoman.core.gateway import Gateway
+from dragoman.core.operations.canary_tally import Verdict
 from tests.core.conversation import Conversation, config, provider
-from tests.core.operations.journals import attempt, journal
+from tests.core.operations.journals import USAGE, attempt, journal
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 ODD = 'odd"\\name\n'
@@ -123,6 +129,28 @@ def test_histograms_rise(gateway: Gateway) -> None:
         assert row == sorted(row)
         assert [n for _, n in row] == sorted(n for _, n in row)
         assert len(row) == 15
+
+
+def test_alerts_and_canaries_are_told() -> None:
+    rule = AlertRule("errors", "error-ratio", "provider", threshold=0.5, hold=0.0, minimum_sample=1)
+    gateway = Conversation(config(provider(), alerts=(rule,))).gateway
+    watch = Watch(gateway, Logs(LineWriter(io.BytesIO().write), lambda: 0.0))
+    watch.look(999.0)
+    gateway.record(journal(attempt("status", 500), status=500, fault="provider", usage=None))
+    watch.look(1000.0)
+    watch.canaries.record("image", Verdict(usage=USAGE), 1000.0)
+    watch.canaries.record("image", Verdict("it differs"), 1000.0)
+    watch.close()
+    body, _ = exposition(take_readings(gateway, 1000.0, watch))
+    told = {
+        (s.name.removeprefix("dragoman_"), *sorted(s.labels.values())): s.value
+        for family in read_text(body.decode())
+        for s in family.samples
+    }
+    assert told["alerts", "errors", "firing", "warning"] == 1
+    assert told["alerts", "errors", "pending", "warning"] == 0
+    assert told["canary_runs_total", "image", "success"] == told["canary_runs_total", "failure", "image"] == 1
+    assert told["canary_tokens_total", "image", "input"] == 100
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
