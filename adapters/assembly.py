@@ -30,6 +30,7 @@ from dragoman.adapters.config_file import (
 )
 from dragoman.adapters.credential_files import CredentialFiles
 from dragoman.adapters.line_writer import LineWriter
+from dragoman.adapters.log_files import LogFile
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
 from dragoman.adapters.renewals import Renewals
@@ -216,7 +217,8 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
     """
     config = plan.config
     clock = Clock()
-    logs = Logs(LineWriter(), clock.now, as_json=config.log_format == "json", debug=config.debug)
+    log_file = LogFile(lambda: config.log_files)
+    logs = Logs(LineWriter(log_file.send), clock.now, as_json=config.log_format == "json", debug=config.debug)
     listeners = listen_tcp(config.host, config.port)
     port = listeners[0].getsockname()[1]
     if config.unix_socket is not None:
@@ -235,6 +237,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         draw=draw,
         record=lambda journal: _record(journal, gateway, logs, hearers),
     )
+    log_file.settings = lambda: gateway.config.log_files  # from now on as a reload has it
     services.append(
         Service(
             listeners,
@@ -563,6 +566,7 @@ def _at_home(config: Config) -> Config:
         config,
         unix_socket=home(config.unix_socket),
         state_file=os.path.expanduser(config.state_file),
+        log_files=attrs.evolve(config.log_files, folder=os.path.expanduser(config.log_files.folder)),
         usage=attrs.evolve(config.usage, file=os.path.expanduser(config.usage.file)),
         auth_dir=os.path.expanduser(config.auth_dir),
         ca_file=home(config.ca_file),

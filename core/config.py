@@ -362,6 +362,22 @@ class Ledger:
 
 
 @attrs.frozen
+class LogFiles:
+    """What is logged to files.
+
+    Attributes:
+        enabled: Lines go to ``main.log`` in `folder` instead of stderr.
+        folder: A relative one starts from the working folder.
+        total_mb: What ``main.log`` and its predecessors may come to, in MiB; 0 for no bound.
+
+    """
+
+    enabled: bool = False
+    folder: str = "logs"
+    total_mb: int = 100
+
+
+@attrs.frozen
 class ServerTLS:
     """Serve HTTPS: paths of PEM files."""
 
@@ -471,6 +487,7 @@ class Config:
         routing: Who is chosen.
         cooldowns: How long credentials rest.
         usage: What is kept of exchanges.
+        log_files: What is logged to files.
         providers: In the order in which they are tried.
         management: Who may manage it.
         cors_origins: Origins that browsers may call us from; ``*`` for all; empty: CORS is off.
@@ -526,3 +543,4 @@ class Config:
     routing: Routing = Routing()
     cooldowns: Cooldowns = Cooldowns()
     usage: Ledger = Ledger()
+    log_files: LogFiles = LogFiles()

@@ -22,8 +22,8 @@ def _disguise(*keys: str) -> Mapping[str, str]:
 TOP: Final[Mapping[str, str]] = MappingProxyType({
     **_not_yet(
         # the operator's side
-        "pprof", "commercial-mode", "logging-to-file", "logs-max-total-size-mb", "error-logs-max-files",
-        "request-log", "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
+        "pprof", "commercial-mode", "error-logs-max-files", "request-log",
+        "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
         "credential-in-flight", "incognito-browser",
         "auth-auto-refresh-workers",
         # requests and answers

@@ -14,6 +14,7 @@ from typing import Final
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
 from dragoman.core.config_alerts import read_alerts, read_notifications
 from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
+from dragoman.core.config_logs import LOG_FILES, read_log_files
 from dragoman.core.config_management import read_management
 from dragoman.core.config_nodes import Node, Notice, Reading, Section
 from dragoman.core.config_oauth import read_channel_exclusions, read_channel_urls, read_oauth_clients
@@ -41,7 +42,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "metrics", "telemetry", "usage",
+    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "metrics", "telemetry", "usage", *LOG_FILES,
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -151,6 +152,7 @@ def _read_top(top: Section) -> Config:
         telemetry=read_telemetry(top["telemetry"].section()),
         cooldowns=read_cooldowns(top["cooldowns"].section(), top["transient-error-cooldown-seconds"]),
         usage=read_ledger(top["usage"].section()),
+        log_files=read_log_files(top),
     )
 
 

@@ -18,6 +18,7 @@ COMMANDS: Final = MappingProxyType(
         "serve": "Serve the gateway.",
         "check": "Check the configuration and show what would be served.",
         "models": "List what can be asked for, and explain who would answer.",
+        "logs": "Show the log, also while it is written.",
         "usage": "Sum up what exchanges used and cost.",
         "init": "Write a commented configuration to start from.",
         "notify": "Check who is told of alerts.",

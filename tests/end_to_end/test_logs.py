@@ -2,12 +2,16 @@
 
 import json
 import re
+import time
+from pathlib import Path
 
 import openai
 import pytest
 
-from tests.end_to_end.processes import Gateway
+from dragoman.adapters.log_files import read_log
+from tests.end_to_end.processes import PATIENCE, Gateway, serving
 from tests.end_to_end.sdk import sync_client
+from tests.end_to_end.setting import CLIENT_KEY, SECRETS, config_text
 from tests.end_to_end.wire import chat, request, send
 from tests.scripted_upstream import ANSWER, ScriptedUpstream
 
@@ -105,3 +109,28 @@ def test_the_generated_key_is_not_logged(demo: Gateway) -> None:
     assert demo.key in demo.stdout.text
     assert demo.key not in demo.stderr.text
     assert "client_key=generated" in demo.stderr.text
+
+
+def test_to_a_file(tmp_path: Path, transport: str, upstream: ScriptedUpstream) -> None:
+    """Where the runbook looks; what was said before and after a reload is where it belongs, and nothing is said twice."""
+    path = tmp_path / "config.yaml"
+    text = config_text(upstream.url, 9) + "debug: true\nlogging-to-file: true\n"
+    path.write_text(text)
+    path.chmod(0o600)
+    with serving(tmp_path, transport, secrets=SECRETS) as gateway:
+        data = request(chat("lab/limited", reasoning_effort="high"), key=CLIENT_KEY, headers={"x-request-id": "line-9"})
+        assert send(gateway, data).status == 429
+        deadline = time.monotonic() + PATIENCE
+        while "request_id=line-9 " not in (found := "\n".join(read_log(tmp_path / "logs").lines)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for words in (
+            "iflow|account|retry|cooldown|429|403",
+            "antigravity|claude|tool_use|custom_model|request.*model",
+        ):
+            assert re.search(words, found)
+        assert "event=cooldown" in found
+        assert "line-9" not in gateway.stderr.text
+        assert not [secret for secret in SECRETS if secret in found]
+        path.write_text(text.replace("logging-to-file: true", "logging-to-file: false"))
+        gateway.stderr.wait_for(lambda line: "configuration reloaded" in line)
