@@ -57,6 +57,7 @@ request-retry: 2
 # tls: {{enable: false, cert: "", key: ""}} # serve HTTPS
 # unix-socket: ""                         # listen here too
 # cors: {{origins: []}}                     # browsers' origins that may call, such as https://app.example.com
+# remote-management: {{secret-key: ""}}     # who shows this may manage the gateway under /v0/management/
 # log-format: text                        # or json
 # strict-translation: false               # true: what another dialect cannot say is an error, not a loss
 # streaming: {{keepalive-seconds: 0}}       # comments to clients of a stream while the provider is silent

@@ -10,6 +10,7 @@ from typing import Final
 from dragoman.adapters.management.alerts import ROUTES as ALERTS
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
 from dragoman.adapters.management.config_view import ROUTES as CONFIG
+from dragoman.adapters.management.logs import ROUTES as LOGS
 from dragoman.adapters.management.metrics import ROUTES as METRICS
 from dragoman.adapters.management.openapi import ROUTES as OPENAPI
 from dragoman.adapters.management.quotas import ROUTES as QUOTAS
@@ -30,5 +31,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *USAGE,
     *METRICS,
     *OPENAPI,
+    *LOGS,
     *ALERTS,
 )

@@ -18,6 +18,7 @@ from dragoman.core.effects import LocalAnswer, LocalRequest, Step
 from dragoman.core.gateway import Gateway
 
 _MOST_PARAMETERS: Final = 100
+_DEEPEST: Final = 32
 JSON: Final = (b"content-type", b"application/json")
 
 
@@ -152,13 +153,16 @@ class Call:
         """The body.
 
         Raises:
-            Refused: It is not JSON.
+            Refused: It is not JSON, or nested deeper than anything that is asked for.
 
         """
         try:
-            return orjson.loads(self.request.body)
+            body = orjson.loads(self.request.body)
         except orjson.JSONDecodeError:
             raise refused(400, "The body is not JSON.", "invalid_body") from None
+        if _is_deep(body):
+            raise refused(400, "The body is nested too deeply.", "invalid_body")
+        return body
 
     def object(self) -> dict[str, Any]:
         """The body, which has to be an object.
@@ -171,6 +175,19 @@ class Call:
         if not isinstance(body, dict):
             raise refused(400, "The body is not a JSON object.", "invalid_body")
         return body
+
+
+def _is_deep(value: object) -> bool:
+    """Whether lists and objects are in each other more than 32 times: who walks through them does not count the steps."""
+    floor: list[object] = [value]
+    for _ in range(_DEEPEST):
+        floor = [
+            inner
+            for outer in floor
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(floor)
 
 
 def answer_json(value: object, status: int = 200, fields: Iterable[tuple[bytes, bytes]] = ()) -> LocalAnswer:

@@ -32,6 +32,7 @@ class Setting:
         read: What is in force.
         words: What else may be said for a word, and what is meant.
         is_removable: It may be taken away.
+        known_as: Its path here, where that is another.
 
     """
 
@@ -40,11 +41,12 @@ class Setting:
     read: Callable[[Config], Any]
     words: Mapping[str, str] = attrs.field(factory=dict)
     is_removable: bool = False
+    known_as: str = ""
 
     @property
     def name(self) -> str:
         """What answers call it."""
-        return self.path[-1]
+        return self.known_as or self.path[-1]
 
 
 def _whole(seconds: float) -> float | int:
@@ -62,6 +64,9 @@ SETTINGS: Final[Sequence[Setting]] = (
     Setting(("strict-translation",), _BOOLEAN, lambda config: config.strict_translation),
     Setting(("quota-exceeded", "switch-project"), _BOOLEAN, lambda config: config.switch_project),
     Setting(("quota-exceeded", "switch-preview-model"), _BOOLEAN, lambda config: config.switch_preview_model),
+    Setting(("logging-to-file",), _BOOLEAN, lambda config: config.log_files.enabled),
+    Setting(("logs-max-total-size-mb",), _COUNT, lambda config: config.log_files.total_mb),
+    Setting(("usage", "enabled"), _BOOLEAN, lambda config: config.usage.enabled, known_as="usage-statistics-enabled"),
     Setting(("routing", "strategy"), {"enum": [*_STRATEGIES]}, lambda config: config.routing.strategy, _STRATEGIES),
 )  # fmt: skip
 
@@ -138,7 +143,7 @@ CHANGED: Final[Mapping[int, Reply]] = {
 
 
 def _routes(setting: Setting) -> list[Route]:
-    path = "/v0/management/" + "/".join(setting.path)
+    path = f"/v0/management/{setting.known_as or '/'.join(setting.path)}"
     told = {"type": "object", "required": [setting.name], "properties": {setting.name: setting.schema}}
     body = {"application/json": {"type": "object", "required": ["value"], "properties": {"value": setting.schema}}}
     name = ".".join(setting.path)

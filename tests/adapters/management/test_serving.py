@@ -81,6 +81,15 @@ def test_too_many_parameters(office: Office, query: str) -> None:
     assert office.ask("GET", f"quota?{query}").code == "bad_request"
 
 
+@pytest.mark.parametrize(
+    "inner", [b"[" * 40 + b"]" * 40, b'{"a":' * 40 + b"1" + b"}" * 40, b"[" * 900 + b"]" * 900, b"[" * 10**6]
+)
+def test_a_body_that_is_nested_too_deeply(office: Office, inner: bytes) -> None:
+    for method, path in (("PUT", "api-keys"), ("PATCH", "auth-files/fields"), ("POST", "reset-quota")):
+        answer = office.ask(method, path, b'{"name":"a","fields":%b}' % inner)
+        assert (answer.status, answer.code) == (400, "invalid_body")
+
+
 def test_parameters() -> None:
     call = Call(LocalRequest("GET", "/", "a=1&a=%20x&b=&format=list&index=7", {}, b"[1"), "/", {})
     assert (call.query["a"], call.parameter("c", "b"), call.parameter("c")) == (["1", " x"], "", None)

@@ -25,7 +25,7 @@ def another(setting: Setting, before: object) -> Any:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: ".".join(setting.path))
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_it_is_told_and_changed(office: Office, setting: Setting, method: str) -> None:
-    path = "/".join(setting.path)
+    path = setting.known_as or "/".join(setting.path)
     before = office.ask("GET", path).json[setting.name]
     new = another(setting, before)
     assert before != new
