@@ -6,19 +6,14 @@ from pathlib import Path
 import click
 
 from dragoman.adapters.assembly import find_config, plan_serving
+from dragoman.adapters.cli.options import config_option
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.greeting import summary
 from dragoman.core.routing.catalog import Catalog
 
 
 @click.command("check")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Configuration file; else $DRAGOMAN_CONFIG, else ./config.yaml if there is one.",
-)
+@config_option
 def command(config_path: Path | None) -> None:
     """Check the configuration and show what would be served, without serving it.
 

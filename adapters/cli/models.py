@@ -9,19 +9,14 @@ import orjson
 
 from dragoman.adapters.assembly import Plan, find_config, plan_serving, with_demo
 from dragoman.adapters.chance import draw
+from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.core.routing.router import Candidate, Explanation, Router
 
 
 @click.command("models")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Configuration file; else $DRAGOMAN_CONFIG, else ./config.yaml if there is one.",
-)
+@config_option
 @click.option("--explain", "name", metavar="NAME", help="Say who would be asked for NAME, and why others would not.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(config_path: Path | None, name: str | None, as_json: bool) -> None:
@@ -33,9 +28,7 @@ def command(config_path: Path | None, name: str | None, as_json: bool) -> None:
     try:
         plan = plan_serving(find_config(config_path, os.environ, Path()), os.environ)
     except ConfigFileError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        raise SystemExit(1) from None
+        raise end_with(error) from None
     now = Clock().now()
     config = with_demo(plan.config, "http://127.0.0.1") if plan.is_demo else plan.config
     router = Router(config, "dragoman", draw=draw, now=now)

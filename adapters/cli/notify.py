@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dragoman.adapters.assembly import find_config, plan_serving
+from dragoman.adapters.cli.options import config_option
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.notifications.sender import MISSING, Notice, check, is_installed, send
 from dragoman.core.alert_rules import Notifier
@@ -15,13 +16,7 @@ _CANARY = Notice("dragoman canary", "provider routing notification check", "info
 
 
 @click.command("notify")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Configuration file; else $DRAGOMAN_CONFIG, else ./config.yaml if there is one.",
-)
+@config_option
 @click.option("--dry-run", is_flag=True, help="Check the form of each URL; send nothing.")
 @click.option("--canary", is_flag=True, help="Send one notice to each.")
 @click.argument("urls", nargs=-1, metavar="[URL]...")

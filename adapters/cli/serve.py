@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from dragoman.adapters.assembly import TRANSPORTS, Overrides, find_config, plan_serving, serve
+from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.config_file import ConfigFileError
 from dragoman.adapters.greeting import greeting
 from dragoman.core.config_parsing import LOG_FORMATS
@@ -13,13 +14,7 @@ from dragoman.transports.listeners import ListenError
 
 
 @click.command("serve")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Configuration file; else $DRAGOMAN_CONFIG, else ./config.yaml if there is one.",
-)
+@config_option
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="trio", show_default=True, help="Event loop.")
 @click.option("--host", help='Address to listen on, "" for all interfaces; overrides the configuration.')
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for any free one; overrides the configuration.")
@@ -36,9 +31,7 @@ def command(
         path = find_config(config_path, os.environ, Path())
         plan = plan_serving(path, os.environ, Overrides(host, port, log_format, transport))
     except ConfigFileError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        raise SystemExit(1) from None
+        raise end_with(error) from None
     for notice in plan.notices:
         click.echo(f"warning: {notice}", err=True)
     try:

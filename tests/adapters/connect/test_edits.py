@@ -123,3 +123,17 @@ def test_dotenv(lines: list[str]) -> None:
     assert [line for line in found if line.startswith("GEMINI_")].count("GEMINI_MODEL=m") == 1
     assert "GEMINI_API_KEY=k" in found
     assert edited(new, "dotenv", {("GEMINI_MODEL",): "m", ("GEMINI_API_KEY",): "k"}) == new
+
+
+def test_toml_that_is_changed_in_place() -> None:
+    """What is there is changed where it stands; what is not, goes to the front, to its table, or into a table at the end."""
+    text = "# mine\nmodel = 'old' # why\n\n[model_providers.dragoman]\nname = 'x' # whose\nretries = 3\n\n[tui]\nx = 1"
+    new = edited(text, "toml", WANTED)
+    assert new.splitlines()[:5] == ['model_provider = "dragoman"', "", "# mine", 'model = "demo/talk" # why', ""]
+    assert tomllib.loads(new)["model_providers"]["dragoman"]["retries"] == 3
+    assert 'name = "Dragoman" # whose' in new
+    assert tomllib.loads(new)["tui"] == {"x": 1}
+    bare = edited("\ufeff[tui]\nx = 1", "toml", WANTED)
+    assert bare.startswith("\ufeff")
+    assert tomllib.loads(bare[1:])["tui"] == {"x": 1}
+    assert edited(bare, "toml", WANTED) == bare
