@@ -111,5 +111,6 @@ def _connection(url: Url, patience: float, ca_file: str | None, trust: str | Non
     if trust is None:
         return http.client.HTTPSConnection(url.host, url.port, timeout=patience, context=upstream_context(ca_file))
     context = ssl.create_default_context(cafile=trust)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold the certificate without its root
     context.check_hostname = False  # it is that very certificate, or one that it signed
     return http.client.HTTPSConnection(url.host, url.port, timeout=patience, context=context)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.demo_server import serve_demo
 from tests.end_to_end.processes import PATIENCE, Gateway, clean_environment, serving
@@ -162,3 +163,23 @@ def _read_until(descriptor: int, found: Callable[[str], bool]) -> str:
         except OSError:  # the other side is closed
             assert found(text), text
     return text
+
+
+def test_a_gateway_behind_tls(tmp_path: Path) -> None:
+    """Its own certificate is trusted, whatever name it is for, as its configuration names it."""
+    certificate = trustme.CA().issue_cert("gateway.example")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    path = tmp_path / "config.yaml"
+    path.write_text(f"host: 127.0.0.1\napi-keys: [{KEY}]\ntls: {{enable: true, cert: cert.pem, key: key.pem}}\n")
+    path.chmod(0o600)
+    with serving(tmp_path, "trio") as gateway:
+        assert gateway.url.startswith("https://")
+        shown = json.loads(run(tmp_path, "status", "--json", "--url", gateway.url).stdout)
+        assert shown["health"]["status"] == "ok"
+        client = clean_environment(OPENAI_BASE_URL=f"{gateway.url}/v1", OPENAI_API_KEY=KEY)
+        checked = run(tmp_path, "doctor", "--client", "--url", gateway.url, environment=client)
+        assert checked.returncode == 0, checked.stdout
+        (tmp_path / "elsewhere").mkdir()
+        refused = run(tmp_path / "elsewhere", "status", "--url", gateway.url)
+        assert "its certificate is not accepted" in refused.stderr
