@@ -8,6 +8,7 @@ serve: .venv/serve
 	$(BIN)/dragoman serve $(ARGS)
 
 test: .venv/test
+	scripts/tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 .venv/bin/pip:
