@@ -56,6 +56,7 @@ def ask(
     *,
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
+    body: bytes | None = None,
     patience: float = PATIENCE,
     ca_file: str | None = None,
     trust: str | None = None,
@@ -67,6 +68,7 @@ def ask(
         path: What is asked for.
         headers: Sent besides.
         method: Of HTTP.
+        body: Sent along.
         patience: Seconds for each step.
         ca_file: A PEM file of more trust roots.
         trust: A PEM file with a certificate to trust, whatever name it is for: the gateway's own.
@@ -80,12 +82,11 @@ def ask(
         return Asked(fault="not a URL that can be asked: expected http or https")
     connection = _connection(url, patience, ca_file, trust)
     try:
-        connection.request(
-            method, url.path.rstrip("/") + path, headers={"User-Agent": f"dragoman/{__version__}", **(headers or {})}
-        )
+        sent = {"User-Agent": f"dragoman/{__version__}", **(headers or {})}
+        connection.request(method, url.path.rstrip("/") + path, body, sent)
         answer = connection.getresponse()
-        body = answer.read(MAX_BYTES)
-        return Asked(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, at=time.time())
+        found = answer.read(MAX_BYTES)
+        return Asked(answer.status, {name.lower(): value for name, value in answer.getheaders()}, found, at=time.time())
     except ssl.SSLError as error:
         return Asked(fault=explain(error))
     except TimeoutError:

@@ -37,6 +37,7 @@ from dragoman.adapters.renewals import Renewals
 from dragoman.adapters.signing import sign
 from dragoman.adapters.watching import PERIOD as OFTEN
 from dragoman.adapters.watching import Watch
+from dragoman.core.canary_runs import CanaryRuns
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -268,6 +269,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         stack.callback(logs.close)
         stack.callback(watch.close)
         jobs.append(Chore(watch.look, OFTEN, clock.now()))
+        jobs.append(CanaryRuns(gateway, clock.now(), draw=draw, record=watch.canary_ran))
         if plan.state_file is not None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))
         if plan.usage_file is not None:

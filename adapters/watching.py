@@ -9,10 +9,11 @@ from typing import Final
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.notifications.channels import Channels
 from dragoman.adapters.notifications.sender import Kind, Notice
+from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.config import Config
 from dragoman.core.gateway import Gateway
 from dragoman.core.operations.alerts import AlertChange, Alerts, AlertState, describe
-from dragoman.core.operations.canary_tally import CanaryTally
+from dragoman.core.operations.canary_tally import CanaryTally, Verdict
 from dragoman.core.operations.signals import Signals
 
 PERIOD: Final = 2.0  # seconds between looks
@@ -73,6 +74,21 @@ class Watch:
         )
         if change.is_news:
             self.channels.put(notice_of(change), change.rule.severity)
+
+    def canary_ran(self, spec: CanarySpec, verdict: Verdict, now: float) -> None:
+        """A canary has run: count it, and say what came of it."""
+        self.canaries.record(spec.name, verdict, now)
+        (self._logs.info if verdict.is_good else self._logs.warning)(
+            "canary",
+            canary=spec.name,
+            model=spec.model,
+            kind=spec.kind,
+            passed=verdict.is_good,
+            difference=verdict.difference or None,
+            status=verdict.status,
+            tokens_in=verdict.usage.input,
+            tokens_out=verdict.usage.output,
+        )
 
     def close(self) -> None:
         """Send what waits to be sent."""

@@ -15,6 +15,7 @@ from dragoman.core.errors import AccessDenied
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 ANONYMOUS = ClientKey(key="", label="")
+CANARY = ClientKey(key="", label="canary")  # of requests that the gateway makes itself; nobody can show it
 
 
 class ClientKeys:

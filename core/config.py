@@ -6,6 +6,7 @@ Durations are seconds, sizes are bytes. A reload is a new `Config`; running exch
 import attrs
 
 from dragoman.core.alert_rules import DEFAULT_RULES, AlertRule, Notifier
+from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.telemetry_settings import NO_TELEMETRY, Telemetry
 
 MIB = 1024 * 1024
@@ -479,6 +480,7 @@ class Config:
         mitigations: What is asked for while a model fails too often.
         alerts: When somebody is to be told.
         notifications: Who is told of alerts.
+        canaries: Small requests that are made now and then to see that all is well.
         model_mappings: Names and what is asked for in their place.
         channel_aliases: Names of models of OAuth credentials.
         channel_exclusions: Patterns of models that OAuth credentials do not serve: pairs of channel and patterns in lower case.
@@ -535,6 +537,7 @@ class Config:
     mitigations: tuple[MitigationRule, ...] = ()
     alerts: tuple[AlertRule, ...] = DEFAULT_RULES
     notifications: tuple[Notifier, ...] = ()
+    canaries: tuple[CanarySpec, ...] = ()
     model_mappings: tuple[Mapped, ...] = ()
     channel_aliases: tuple[ChannelAlias, ...] = ()
     channel_exclusions: tuple[tuple[str, tuple[str, ...]], ...] = ()

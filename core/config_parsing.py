@@ -13,6 +13,7 @@ from typing import Final
 
 from dragoman.core.config import ClientKey, Config, Limits, Mapped, ServerTLS, Timeouts
 from dragoman.core.config_alerts import read_alerts, read_notifications
+from dragoman.core.config_canaries import read_canaries
 from dragoman.core.config_keys import AMPCODE, DISGUISES, STREAMING, TOP
 from dragoman.core.config_logs import LOG_FILES, read_log_files
 from dragoman.core.config_management import read_management
@@ -42,7 +43,7 @@ _TOP = (
     "host", "port", "unix-socket", "tls", "auth-dir", "api-keys", "allow-open", "debug", "proxy-url", "ca-file", "request-retry",
     *SECTIONS, PROVIDER_SECTION, "cors", "timeouts", "limits", "log-format", "force-model-prefix", "max-retry-credentials",
     "max-retry-interval", "disable-cooling", "save-cooldown-status", "state-file", "transient-error-cooldown-seconds", "quota-exceeded", "routing",
-    "fallbacks", "mitigations", "alerts", "notifications", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "metrics", "telemetry", "usage", *LOG_FILES,
+    "fallbacks", "mitigations", "alerts", "notifications", "canaries", "oauth-model-alias", "oauth-excluded-models", "oauth-upstream", "oauth-clients", "ampcode", "amp-code", "remote-management", "cooldowns", "strict-translation", "streaming", "metrics", "telemetry", "usage", *LOG_FILES,
 )  # fmt: skip
 _CLIENT_KEY = (
     "name", "key", "key-hash", "models", "prefixes", "requests-per-minute", "tokens-per-minute", "tokens-per-day", "expires",
@@ -142,6 +143,7 @@ def _read_top(top: Section) -> Config:
         mitigations=read_mitigations(top["mitigations"]),
         alerts=read_alerts(top["alerts"]),
         notifications=read_notifications(top["notifications"]),
+        canaries=read_canaries(top["canaries"]),
         model_mappings=_mappings(top["ampcode"]) + _mappings(top["amp-code"]),
         channel_aliases=read_channel_aliases(top["oauth-model-alias"].section()),
         channel_exclusions=read_channel_exclusions(top["oauth-excluded-models"].section()),

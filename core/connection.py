@@ -16,15 +16,17 @@ class ClientConnection:
         gateway: The gateway it belongs to.
         now: Epoch seconds.
         peer: The address of whoever is connected, or ``unix``.
+        canary: The name of the canary that it is made for, which needs no client key; empty for clients.
 
     Attributes:
         is_closed: It has asked for CloseClient; nothing more is to be told to it.
 
     """
 
-    def __init__(self, gateway: Gateway, now: float, peer: str = "") -> None:
+    def __init__(self, gateway: Gateway, now: float, peer: str = "", *, canary: str = "") -> None:
         self._gateway = gateway
         self._peer = peer
+        self._canary = canary
         self._times = gateway.config.timeouts
         self._down = Downstream(gateway.heads, gateway.config.limits.body)
         self._exchange: Exchange | None = None
@@ -148,7 +150,7 @@ class ClientConnection:
                 return
             self._read_phase = ""
             exchange = self._exchange = Exchange(
-                self._gateway, self._down, self._next_attempt, request, now, self._peer
+                self._gateway, self._down, self._next_attempt, request, now, self._peer, canary=self._canary
             )
             exchange.start(now, effects)
             if exchange.is_done:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dragoman.core.access import ANONYMOUS
+from dragoman.core.access import ANONYMOUS, CANARY
 from dragoman.core.answering import Answering
 from dragoman.core.answers import model_card, model_list
 from dragoman.core.chat.fault import TRUNCATED, Fault
@@ -41,7 +41,7 @@ from dragoman.core.passthrough import answer_fields, forwarded_fields
 from dragoman.core.request_text import peek_body, peek_request
 from dragoman.core.routing.catalog import Target
 from dragoman.core.routing.plan import Choice, GiveUp, Plan, Wait
-from dragoman.core.thinking import split_suffix
+from dragoman.core.thinking import THINKING_HEADER, say_thinking, split_suffix
 from dragoman.core.upstream import Upstream
 
 # An answer that is no stream is sent when it is whole, so that a cut one can be an honest error. A larger one goes on as it comes.
@@ -49,6 +49,7 @@ _COLLECTED_LIMIT: Final = 8 * 1024 * 1024
 
 # What a client did wrong, when a provider says so.
 _CLIENT_FAULTS: Final = frozenset({400, 404, 405, 406, 409, 411, 413, 414, 415, 422})
+_THINKING: Final = THINKING_HEADER.encode("ascii")
 _CLIENT_LEFT: Final = 499  # nginx's status for a client that closed before its answer
 
 
@@ -81,6 +82,7 @@ class Exchange:
         request: Request,
         now: float,
         peer: str = "",
+        canary: str = "",
     ) -> None:
         self._gateway = gateway
         self._config = gateway.config  # a reload is for those that come after
@@ -88,13 +90,14 @@ class Exchange:
         self._next_attempt = next_attempt
         self._request = request
         self._peer = peer
+        self._canary = canary
         self._times = self._config.timeouts
         self._started_at = now
         self._ends_by = now + self._times.exchange
         self._out = Answering(
             self._config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
         )
-        self._client_key: ClientKey = ANONYMOUS
+        self._client_key: ClientKey = CANARY if canary else ANONYMOUS
         self._model = ""
         self._is_found = False  # what is asked for is something that is there
         self._ask: Ask | None = None
@@ -146,7 +149,7 @@ class Exchange:
                 return
             endpoint = find_endpoint(request.method, request.path)
             self._out.dialect, self._is_found = endpoint.dialect, True
-            if endpoint.needs_key:
+            if endpoint.needs_key and not self._canary:
                 self._client_key = self._gateway.keys.check(request.fields, request.query)
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
@@ -169,7 +172,8 @@ class Exchange:
         plan = self._plan = router.begin(peek.model, self._client_key, now, session=session)
         suffix = split_suffix(f"m({plan.suffix.text})")[1] if plan.suffix is not None else None
         as_array = endpoint.streams is True and "alt=sse" not in self._request.query.split("&")
-        return Ask(endpoint, peek, body, suffix, config.strict_translation, config.debug, as_array)
+        is_watched = config.debug or _THINKING in self._request.fields
+        return Ask(endpoint, peek, body, suffix, config.strict_translation, is_watched, as_array)
 
     def refuse(self, error: ClientError, now: float, effects: list[Effect]) -> None:
         """Answer with an error that is the client's fault."""
@@ -720,14 +724,19 @@ class Exchange:
         self._tell_attempts()
 
     def _tell_attempts(self, *, is_under_way: bool = False) -> None:
-        """The story of the attempts as a header, for a client that asks for it."""
-        if b"x-dragoman-attempts" in self._request.fields:
+        """The story of the attempts, and of the reasoning asked for, as headers, for a client that asks for it."""
+        fields, extra = self._request.fields, list[Field]()
+        if b"x-dragoman-attempts" in fields:
             told = [f"{a.provider}/{a.credential} {a.status or a.outcome}" for a in self._attempts]
             if is_under_way:
                 told.append(f"{self._provider}/{self._aim.credential}")
             text = ", ".join(told)
             safe = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
-            self._out.extra = [(b"x-dragoman-attempts", safe.encode("ascii"))]
+            extra.append((b"x-dragoman-attempts", safe.encode("ascii")))
+        if _THINKING in fields and self._lane is not None:
+            extra.append((_THINKING, say_thinking(self._lane.asked, self._lane.applied).encode("ascii")))
+        if extra:
+            self._out.extra = extra
 
     def _close_journal(self, now: float) -> None:
         self.deadline = math.inf
@@ -756,6 +765,7 @@ class Exchange:
                 losses=losses,
                 thinking_asked=lane.asked if lane is not None else None,
                 thinking_applied=lane.applied if lane is not None else None,
+                canary=self._canary,
             )
         )
 

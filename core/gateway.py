@@ -69,7 +69,8 @@ class Gateway:
 
     def record(self, journal: Journal) -> None:
         """An exchange has ended."""
-        self.metrics.record(journal)
+        if not journal.canary:  # counted by itself
+            self.metrics.record(journal)
         self._record(journal)
 
     def take_secrets(self, config: Config, now: float) -> bool:

@@ -67,6 +67,7 @@ class Journal:
         losses: What could not be said in another dialect.
         thinking_asked: Reasoning the client asked for; None: it said nothing, or nobody looked.
         thinking_applied: Reasoning the provider was asked for.
+        canary: The name of the canary whose request it was; such an exchange is counted apart.
 
     """
 
@@ -90,3 +91,4 @@ class Journal:
     losses: Sequence[Loss] = ()
     thinking_asked: Thinking | None = None
     thinking_applied: Thinking | None = None
+    canary: str = ""

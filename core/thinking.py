@@ -9,6 +9,7 @@ The table is CLIProxyAPI's model registry (facts only), seen 2026-11. An unknown
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
@@ -257,3 +258,46 @@ def _budget(asked: Thinking, budget: int) -> Thinking:
 
 def _clamp(budget: int, facts: ModelFacts) -> int:
     return min(max(budget, facts.min_budget or 0), facts.max_budget or budget)
+
+
+#: A request with this header is told in the header of the same name what reasoning it asked for, and what was applied.
+THINKING_HEADER: Final = "x-dragoman-thinking"
+
+
+def say_thinking(asked: Thinking | None, applied: Thinking | None) -> str:
+    """The value of `THINKING_HEADER`.
+
+    >>> say_thinking(Thinking("level", level="high"), Thinking("budget", budget=24576))
+    'asked=level:high, applied=budget:24576'
+    """
+    return f"asked={_said(asked)}, applied={_said(applied)}"
+
+
+def _said(thinking: Thinking | None) -> str:
+    if thinking is None or thinking.mode is None:
+        return "none"
+    value = thinking.level if thinking.mode == "level" else thinking.budget
+    return thinking.mode if value is None else f"{thinking.mode}:{value}"
+
+
+def read_thinking(text: str) -> tuple[Thinking | None, Thinking | None] | None:
+    """Read what `say_thinking` said; None: it is something else.
+
+    >>> read_thinking("asked=off, applied=none")[0].mode, read_thinking("")
+    ('off', None)
+    """
+    said = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    if said.keys() != {"asked", "applied"}:
+        return None
+    return _read_one(said["asked"]), _read_one(said["applied"])
+
+
+def _read_one(text: str) -> Thinking | None:
+    mode, _, value = text.partition(":")
+    if mode == "level":
+        return Thinking("level", level=value)
+    if mode == "budget" and re.fullmatch("[0-9]{1,9}", value):
+        return Thinking("budget", budget=int(value))
+    if mode in ("off", "auto"):
+        return Thinking("off" if mode == "off" else "auto")
+    return None

@@ -22,6 +22,7 @@ COMMANDS: Final = MappingProxyType(
         "usage": "Sum up what exchanges used and cost.",
         "init": "Write a commented configuration to start from.",
         "notify": "Check who is told of alerts.",
+        "canary": "Run a canary now.",
         "connect": "Show or write what points a tool at this gateway.",
         "run": "Start a tool so that it talks to this gateway.",
         "doctor": "Look whether all is well, and say what to mend.",

@@ -9,6 +9,7 @@ from typing import Final
 
 from dragoman.adapters.management.alerts import ROUTES as ALERTS
 from dragoman.adapters.management.auth_files import ROUTES as AUTH_FILES
+from dragoman.adapters.management.canaries import ROUTES as CANARIES
 from dragoman.adapters.management.config_view import ROUTES as CONFIG
 from dragoman.adapters.management.logs import ROUTES as LOGS
 from dragoman.adapters.management.metrics import ROUTES as METRICS
@@ -33,4 +34,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *OPENAPI,
     *LOGS,
     *ALERTS,
+    *CANARIES,
 )

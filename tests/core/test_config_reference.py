@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from dragoman.core.alert_rules import AlertRule
+from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.config import Config, Cooldowns, Ledger, Limits, MitigationRule, Routing, Timeouts
 from dragoman.core.config_nodes import Section, parse_seconds, parse_size
 from dragoman.core.config_parsing import parse_config
@@ -25,6 +26,7 @@ EVERYTHING: Mapping[str, object] = {
     "openai-compatibility": [{"name": "n", "base-url": "http://h", "api-key-entries": [{"quotas": ITEM["quotas"]}], **ITEM}],
     "alerts": [{"name": "rate-limited"}],
     "notifications": [{"url": "json://host"}],
+    "canaries": [{"name": "c", "model": "m"}],
     "mitigations": [{"model": "m", "fallback": "n"}],
     "oauth-model-alias": {"codex": [{"name": "m", "alias": "n"}]},
     "oauth-clients": {"codex": {"client-id": "c"}},
@@ -69,6 +71,7 @@ def test_every_key_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cooldowns", Cooldowns()),
         ("mitigations[]", MitigationRule("", "")),
         ("alerts[]", AlertRule("", "", "")),
+        ("canaries[]", CanarySpec("", "")),
         ("routing", Routing()),
         ("telemetry", Telemetry()),
         ("usage", Ledger()),
