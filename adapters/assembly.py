@@ -34,6 +34,7 @@ from dragoman.adapters.log_files import LogFile
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
 from dragoman.adapters.renewals import Renewals
+from dragoman.adapters.request_logs import RequestLogs
 from dragoman.adapters.signing import sign
 from dragoman.adapters.watching import PERIOD as OFTEN
 from dragoman.adapters.watching import Watch
@@ -267,6 +268,10 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         from dragoman.transports.on_asyncio.server import run
     with ExitStack() as stack:
         stack.callback(logs.close)
+        if not plan.is_demo:
+            request_logs = RequestLogs(lambda: gateway.config, lambda text: logs.warning("logs", detail=text))
+            gateway.show = request_logs.show
+            stack.callback(request_logs.close)
         stack.callback(watch.close)
         jobs.append(Chore(watch.look, OFTEN, clock.now()))
         jobs.append(CanaryRuns(gateway, clock.now(), draw=draw, record=watch.canary_ran))

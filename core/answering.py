@@ -6,6 +6,7 @@ from dragoman.core.answers import error_body
 from dragoman.core.config import Config
 from dragoman.core.downstream import Downstream, Request
 from dragoman.core.effects import Effect, WriteClient
+from dragoman.core.evidence import KEPT
 from dragoman.core.http_heads import Field
 
 
@@ -27,6 +28,9 @@ class Answering:
         bytes_out: Length of the body sent, framing excluded.
         first_byte_at: Epoch seconds, or None before the first.
         extra: Further headers of whatever answer it will be.
+        fields: Headers of the answer as sent, but those that frame it.
+        body: The body of a whole answer; None of a stream, and before there is one.
+        copy: The beginning of the body of any answer, for whoever wants it; None when nobody does.
 
     """
 
@@ -42,6 +46,9 @@ class Answering:
         self.bytes_out = 0
         self.first_byte_at: float | None = None
         self.extra: list[Field] = []
+        self.fields: Sequence[Field] = ()
+        self.body: bytes | None = None
+        self.copy: bytearray | None = None
 
     def begin(self, status: int, fields: list[Field], length: int | None, now: float, effects: list[Effect]) -> None:
         """Write the head; `length` None: a stream follows."""
@@ -50,17 +57,22 @@ class Answering:
         fields = [*fields, (b"x-request-id", self.request_id.encode("ascii")), *self.extra]
         if self._cors:
             fields += self.cors_fields()
+        self.fields = fields
         effects.append(WriteClient(self._down.start_answer(status, fields, length=length)))
 
     def write(self, data: bytes, effects: list[Effect]) -> None:
         """Write a piece of the body; not empty."""
         self.bytes_out += len(data)
+        if self.copy is not None:
+            self._copy(data)
         effects.append(WriteClient(self._down.frame(data)))
 
     def finish(self, data: bytes, effects: list[Effect]) -> None:
         """Write the last of the body, which may be nothing."""
         if data:
             self.bytes_out += len(data)
+            if self.copy is not None:
+                self._copy(data)
             data = self._down.frame(data)
         end = data + self._down.finish()
         if end:
@@ -72,6 +84,7 @@ class Answering:
 
     def whole(self, status: int, fields: list[Field], body: bytes, now: float, effects: list[Effect]) -> None:
         """Write a whole answer."""
+        self.body = body
         self.begin(status, fields, len(body), now, effects)
         self.finish(body, effects)
 
@@ -105,6 +118,10 @@ class Answering:
         body = error_body(self.dialect, status, message, code=code, param=param, request_id=self.request_id)
         head = [(b"content-type", b"application/json"), (b"x-dragoman-fault", fault.encode()), *fields]
         self.whole(status, head, body, now, effects)
+
+    def _copy(self, data: bytes) -> None:
+        assert self.copy is not None  # asked by whoever calls
+        self.copy += data[: max(0, KEPT - len(self.copy))]
 
     def cors_fields(self) -> list[Field]:
         """Headers that let a browser's page read the answer; none unless its origin is configured."""

@@ -369,13 +369,17 @@ class LogFiles:
     Attributes:
         enabled: Lines go to ``main.log`` in `folder` instead of stderr.
         folder: A relative one starts from the working folder.
-        total_mb: What ``main.log`` and its predecessors may come to, in MiB; 0 for no bound.
+        total_mb: What ``main.log`` and its predecessors may come to, in MiB, and again files of exchanges that did not fail; 0 for no bound.
+        error_files: How many files of failed exchanges are kept; 0 for all.
+        every_request: Each exchange has a file, not only those that failed.
 
     """
 
     enabled: bool = False
     folder: str = "logs"
     total_mb: int = 100
+    error_files: int = 10
+    every_request: bool = False
 
 
 @attrs.frozen

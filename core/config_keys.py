@@ -22,7 +22,7 @@ def _disguise(*keys: str) -> Mapping[str, str]:
 TOP: Final[Mapping[str, str]] = MappingProxyType({
     **_not_yet(
         # the operator's side
-        "pprof", "commercial-mode", "error-logs-max-files", "request-log",
+        "pprof", "commercial-mode",
         "usage-statistics-enabled", "redis-usage-queue-retention-seconds", "plugins", "credential-concurrency",
         "credential-in-flight", "incognito-browser",
         "auth-auto-refresh-workers",

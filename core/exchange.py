@@ -32,6 +32,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.endpoints import LOCAL, Endpoint, Operation, decode_path, dialect_of_path, find_endpoint
 from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamError, WrongMethod
+from dragoman.core.evidence import KEPT, Evidence
 from dragoman.core.exchange_states import TRANSITIONS, Input, State
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
@@ -97,6 +98,8 @@ class Exchange:
         self._out = Answering(
             self._config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
         )
+        if gateway.show is not None and self._config.log_files.every_request:
+            self._out.copy = bytearray()
         self._client_key: ClientKey = CANARY if canary else ANONYMOUS
         self._model = ""
         self._is_found = False  # what is asked for is something that is there
@@ -743,30 +746,50 @@ class Exchange:
         request, out, lane = self._request, self._out, self._lane
         told = self._flow.losses if self._flow is not None else self._answer_losses
         losses = () if lane is None else (*lane.losses, *told)
-        self._gateway.record(
-            Journal(
-                request_id=out.request_id,
-                method=request.method,
-                path=request.path,
-                dialect=out.dialect,
-                client_key=self._client_key.label,
-                model=self._model,
-                status=out.status,
-                fault=out.fault,
-                error=out.error,
-                streamed=self._flow is not None,
-                attempts=tuple(self._attempts),
-                usage=self._usage,
-                bytes_in=request.bytes_in,
-                bytes_out=out.bytes_out,
-                started_at=self._started_at,
-                first_byte_at=out.first_byte_at,
-                ended_at=now,
-                losses=losses,
-                thinking_asked=lane.asked if lane is not None else None,
-                thinking_applied=lane.applied if lane is not None else None,
-                canary=self._canary,
-            )
+        journal = Journal(
+            request_id=out.request_id,
+            method=request.method,
+            path=request.path,
+            dialect=out.dialect,
+            client_key=self._client_key.label,
+            model=self._model,
+            status=out.status,
+            fault=out.fault,
+            error=out.error,
+            streamed=self._flow is not None,
+            attempts=tuple(self._attempts),
+            usage=self._usage,
+            bytes_in=request.bytes_in,
+            bytes_out=out.bytes_out,
+            started_at=self._started_at,
+            first_byte_at=out.first_byte_at,
+            ended_at=now,
+            losses=losses,
+            thinking_asked=lane.asked if lane is not None else None,
+            thinking_applied=lane.applied if lane is not None else None,
+            canary=self._canary,
+        )
+        self._gateway.record(journal)
+        if self._gateway.show is not None and self._is_worth_a_file(journal):
+            self._gateway.show(journal, self._evidence())
+
+    def _is_worth_a_file(self, journal: Journal) -> bool:
+        """Whether somebody will want to see what was said. Not of strangers, and of clients that left."""
+        if not journal.model or (journal.attempts and journal.attempts[-1].outcome == "abandoned"):
+            return False
+        return self._config.log_files.every_request or bool(journal.fault) or journal.status >= 400
+
+    def _evidence(self) -> Evidence:
+        request, out, lane = self._request, self._out, self._lane
+        is_asked = bool(self._attempts) and lane is not None
+        return Evidence(
+            query=request.query,
+            fields=dict(request.fields),
+            body=request.body[:KEPT],
+            asked_path=self._aim.base_path + lane.path if is_asked and lane is not None else b"",
+            asked=lane.body[:KEPT] if is_asked and lane is not None else b"",
+            answer_fields=tuple(out.fields),
+            answer=bytes(out.copy) if out.copy is not None else out.body[:KEPT] if out.body is not None else None,
         )
 
 

@@ -12,6 +12,7 @@ import orjson
 from dragoman.core.access import ClientKeys
 from dragoman.core.config import Config, Credential
 from dragoman.core.endpoints import ENDPOINTS
+from dragoman.core.evidence import Evidence
 from dragoman.core.http_heads import HeadReader
 from dragoman.core.journal import Journal
 from dragoman.core.operations.metrics import Metrics
@@ -45,6 +46,7 @@ class Gateway:
         record: Callable[[Journal], None],
     ) -> None:
         self.new_id = new_id
+        self.show: Callable[[Journal, Evidence], None] | None = None  # receives what was said, where somebody keeps it
         self.metrics = Metrics(now)
         self._record = record
         self._draw = draw

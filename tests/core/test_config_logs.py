@@ -15,8 +15,15 @@ def read(**data: object) -> LogFiles:
 
 def test_absent_and_whole() -> None:
     assert read() == LogFiles() == Config().log_files
-    found = read(logging_to_file=True, logs_dir="x", logs_max_total_size_mb=0)
-    assert found == LogFiles(True, "x", 0)
+    found = read(
+        logging_to_file=True, logs_dir="x", logs_max_total_size_mb=0, error_logs_max_files=0, request_log="yes"
+    )
+    assert found == LogFiles(True, "x", 0, 0, True)
+
+
+def test_a_negative_number_is_the_default() -> None:
+    """As in the original."""
+    assert read(error_logs_max_files=-1).error_files == 10
 
 
 def test_mistakes_with_their_place() -> None:

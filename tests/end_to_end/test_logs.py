@@ -134,3 +134,26 @@ def test_to_a_file(tmp_path: Path, transport: str, upstream: ScriptedUpstream) -
         assert not [secret for secret in SECRETS if secret in found]
         path.write_text(text.replace("logging-to-file: true", "logging-to-file: false"))
         gateway.stderr.wait_for(lambda line: "configuration reloaded" in line)
+
+
+def test_a_file_for_each_failure(tmp_path: Path, transport: str, upstream: ScriptedUpstream) -> None:
+    """Also of a stream, and none of what is well, of strangers, or with a secret in it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(config_text(upstream.url, 9))
+    path.chmod(0o600)
+    with serving(tmp_path, transport, secrets=SECRETS) as gateway:
+        for n, (model, key) in enumerate(
+            [("plain", CLIENT_KEY), ("naughty", "wrong"), ("naughty", CLIENT_KEY), ("cut-stream", CLIENT_KEY)]
+        ):
+            body = chat(f"lab/{model}", stream=model == "cut-stream", text=f"my key is {CLIENT_KEY}")
+            send(gateway, request(body, key=key, headers={"x-request-id": f"file-{n}"}))
+        deadline = time.monotonic() + PATIENCE
+        while len(files := sorted((tmp_path / "logs").glob("*.log"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert [file.name.rpartition("-")[2] for file in files] == ["2.log", "3.log"]
+    for file in files:
+        text = file.read_text()
+        assert file.name.startswith("error-v1-chat-completions-")
+        assert '"messages"' in text
+        assert not [secret for secret in SECRETS if secret in text]
