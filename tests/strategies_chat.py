@@ -1,6 +1,7 @@
 """Hypothesis strategies for values of the hub, and what counts as equal between them."""
 
 import json
+import string
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,7 +54,7 @@ TEXT = st.lists(
 WORDS = TEXT.filter(lambda text: text.strip() != "")
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 ODD_NAMES = NAMES | st.text("ab.:/ é", min_size=1, max_size=70)
-CALL_IDS = st.from_regex(r"call_[A-Za-z0-9]{1,12}", fullmatch=True)
+CALL_IDS = st.text(string.ascii_letters + string.digits, min_size=1, max_size=12).map("call_".__add__)
 ODD_IDS = CALL_IDS | st.text("ab.: é", min_size=1, max_size=80)
 
 JSON = st.recursive(
@@ -128,31 +129,34 @@ def answers(*, provider: str = "claude") -> st.SearchStrategy[Answer]:
 def conversations(draw: st.DrawFn, *, odd: bool = False) -> tuple[Message, ...]:
     """Turns with calls, results (some with images, some missing, some of nothing) and instructions where clients put them."""
     ids, names = (ODD_IDS, ODD_NAMES) if odd else (CALL_IDS, NAMES)
+    # A few texts that come again and again: to draw each anew costs more than all that is tested with them.
+    words = st.sampled_from(draw(st.lists(WORDS, min_size=1, max_size=4)))
+    arguments = st.sampled_from(draw(st.lists(ARGUMENTS, min_size=1, max_size=2)))
     out: list[Message] = []
     used: set[str] = set()
     for _ in range(draw(st.integers(0, 2))):
-        out.append(Message(draw(st.sampled_from(["system", "developer"])), (Text(draw(WORDS)),)))
+        out.append(Message(draw(st.sampled_from(["system", "developer"])), (Text(draw(words)),)))
     for turn in range(draw(st.integers(1, 3))):
-        said: list[Block] = draw(st.lists(st.builds(Text, WORDS) | IMAGES | LINKED | PDF, min_size=1, max_size=2))
+        said: list[Block] = draw(st.lists(st.builds(Text, words) | IMAGES | LINKED | PDF, min_size=1, max_size=2))
         out.append(Message("user", tuple(said)))
         calls: list[ToolCall] = []
         for _ in range(draw(st.integers(0, 2))):
             call_id = draw(ids.filter(lambda i: i not in used))
             used.add(call_id)
-            calls.append(ToolCall(call_id, draw(names), draw(ARGUMENTS)))
-        text: list[Block] = [Text(draw(WORDS))] if draw(st.booleans()) or not calls else []
+            calls.append(ToolCall(call_id, draw(names), draw(arguments)))
+        text: list[Block] = [Text(draw(words))] if draw(st.booleans()) or not calls else []
         out.append(Message("assistant", (*text, *calls)))
         for call in calls:
             if odd and draw(st.integers(0, 3)) == 0:
                 continue
-            content: list[Block] = [Text(draw(WORDS))] if draw(st.booleans()) else []
+            content: list[Block] = [Text(draw(words))] if draw(st.booleans()) else []
             content += draw(st.lists(IMAGES, max_size=1))
             out.append(Message("user", (ToolResult(call.id, tuple(content), draw(st.booleans())),)))
         if odd and draw(st.integers(0, 3)) == 0:
-            out.append(Message("user", (ToolResult(f"nobody_{turn}", (Text(draw(WORDS)),)),)))
+            out.append(Message("user", (ToolResult(f"nobody_{turn}", (Text(draw(words)),)),)))
         if draw(st.integers(0, 4)) == 0:
-            out.append(Message("system", (Text(draw(WORDS)),)))
-    out.append(Message("user", (Text(draw(WORDS)),)))
+            out.append(Message("system", (Text(draw(words)),)))
+    out.append(Message("user", (Text(draw(words)),)))
     return tuple(out)
 
 
