@@ -23,7 +23,11 @@ _PIECE = 64 * 1024
 @click.option("--answer", "kind", flag_value="answer", help="It is a whole answer.")
 @click.option("--stream", "kind", flag_value="stream", help="It is a streamed answer, as server-sent events.")
 @click.option("--model", help="The model to name in what goes out.")
-@click.option("--strict", is_flag=True, help="Fail when something of a request cannot be said in the other dialect.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Fail when something of a request cannot be said in the other dialect; hints, which change no answer, pass.",
+)
 def command(source: str, target: str, kind: str | None, model: str | None, strict: bool) -> None:
     """Translate a request (or an answer, or a stream) from standard input to standard output.
 

@@ -105,7 +105,7 @@ def parse_block(node: dict[str, Any], path: str) -> Block:
             data = signature_from(reading.required_string(node, "data", path + "."), NAME)
             if data is not None and data.family == REDACTED:
                 data = attrs.evolve(data, family="")
-            return Reasoning("", data, redacted=True, cache=mark)
+            return Reasoning("", data, redacted=True, cache=mark, extras=extras_of(NAME, node, _THINKING))
         case "tool_use":
             return ToolCall(
                 reading.required_string(node, "id", path + "."),
@@ -244,7 +244,7 @@ def build_reasoning(block: Reasoning) -> dict[str, Any]:
     """Write reasoning that Claude signed."""
     assert block.signature is not None
     if block.redacted:
-        return {"type": "redacted_thinking", "data": block.signature.value}
+        return {**fields_for(NAME, block.extras), "type": "redacted_thinking", "data": block.signature.value}
     extras = fields_for(NAME, block.extras)
     return {**extras, "type": "thinking", "thinking": block.text, "signature": block.signature.value}
 

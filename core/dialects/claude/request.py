@@ -13,7 +13,7 @@ import attrs
 from dragoman.core.chat.arguments import FREE_TEXT_SCHEMA
 from dragoman.core.chat.blocks import Block, Reasoning, Text, ToolCall, ToolResult
 from dragoman.core.chat.effort import nearest_level
-from dragoman.core.chat.loss import Loss, Losses, extras_of, fields_for
+from dragoman.core.chat.loss import Loss, Losses, dropped, extras_of, fields_for
 from dragoman.core.chat.names import NameRule, fitted
 from dragoman.core.chat.request import (
     ChatRequest,
@@ -32,6 +32,7 @@ from dragoman.core.chat.turns import merged, paired
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.claude.content import NAME, build_blocks, build_mark, parse_content, parse_mark
 from dragoman.core.dialects.claude.schema import strict_schema, tool_schema
+from dragoman.core.dialects.inner_fields import unread
 from dragoman.core.errors import BadRequest, Untranslatable
 from dragoman.core.json_text import dumps
 
@@ -52,6 +53,26 @@ _TOOL = frozenset({"type", "name", "description", "input_schema", "strict", "cac
 _SEARCH = frozenset(
     {"type", "name", "allowed_domains", "blocked_domains", "max_uses", "user_location", "cache_control"}
 )
+_MARK = ("type", "ttl")
+_SOURCE = ("type", "media_type", "data", "url", "file_id", "content")
+# Inside of what is read (`dragoman.core.dialects.inner_fields`).
+_INNER = {
+    "thinking": ("type", "budget_tokens", "display"),
+    "tool_choice": ("type", "name", "disable_parallel_tool_use"),
+    "output_config": ("format", "effort"),
+    "output_config.format": ("type", "schema"),
+    "output_format": ("type", "schema"),
+    "metadata": ("user_id",),
+    "cache_control": _MARK,
+    "system.*.cache_control": _MARK,
+    "tools.*.cache_control": _MARK,
+    "tools.*.user_location": ("type", "city", "region", "country", "timezone"),
+    "messages.*.content.*.cache_control": _MARK,
+    "messages.*.content.*.citations": ("enabled",),
+    "messages.*.content.*.source": _SOURCE,
+    "messages.*.content.*.content.*.source": _SOURCE,
+    "messages.*.content.*.source.content.*.source": _SOURCE,
+}
 # Families whose models take a system message after a user's turn, and no longer a begun answer (API errors, 2026-11).
 _NEW = re.compile(r"opus-4-[89]|(?:opus|sonnet|haiku)-[5-9]|fable|mythos")
 _NO_PREFILL = re.compile(r"(?:opus|sonnet)-4-[6-9]|(?:opus|sonnet|haiku)-[5-9]|fable|mythos")
@@ -90,7 +111,9 @@ def parse_request(
         cache=parse_mark(node),
         extras=extras_of(NAME, node, _KNOWN),
     )
-    return request, ()
+    losses = [*unread(node, _INNER, NAME)]
+    losses += [dropped("instructions", "only text is taken as instruction") for b in system if not isinstance(b, Text)]
+    return request, tuple(losses)
 
 
 def _parse_messages(node: dict[str, Any]) -> list[Message]:

@@ -24,6 +24,7 @@ from dragoman.core.dialects.gemini.schema import to_json_schema
 from dragoman.core.dialects.gemini.schema_proto import from_proto, to_proto
 from dragoman.core.dialects.gemini.tools import build_choice, build_tools, parse_choice, parse_tools
 from dragoman.core.dialects.gemini.turns import with_ids
+from dragoman.core.dialects.inner_fields import unread
 from dragoman.core.errors import BadRequest, Untranslatable
 from dragoman.core.json_text import dumps
 
@@ -41,6 +42,18 @@ _CONFIG = frozenset({
 })  # fmt: skip
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 _NO_JSON_SCHEMA = re.compile(r"gemini-(?:1|2\.0|exp)|gemma|learnlm", re.ASCII)
+
+_INLINE = ("mimeType", "data", "displayName")
+_FILE = ("fileUri", "mimeType", "displayName")
+# Inside of what is read (`dragoman.core.dialects.inner_fields`).
+_INNER = {
+    "contents.*.parts.*.inlineData": _INLINE,
+    "contents.*.parts.*.fileData": _FILE,
+    "contents.*.parts.*.functionResponse.parts.*.inlineData": _INLINE,
+    "contents.*.parts.*.functionResponse.parts.*.fileData": _FILE,
+    "systemInstruction": ("role", "parts"),
+    "generationConfig.thinkingConfig": ("includeThoughts", "thinkingBudget", "thinkingLevel"),
+}
 
 
 # ---- in
@@ -71,7 +84,7 @@ def parse_node(
     node: dict[str, Any], *, model: str | None = None, stream: bool | None = None
 ) -> tuple[ChatRequest, tuple[Loss, ...]]:
     """Read a request that is JSON in camelCase already."""
-    losses: list[Loss] = []
+    losses: list[Loss] = [*unread(node, _INNER, NAME)]
     config = reading.optional_object(node, "generationConfig") or {}
     choice, tool_rest = parse_choice(reading.optional_object(node, "toolConfig") or {})
     fields = {key: value for key, value in node.items() if key not in _KNOWN}

@@ -221,6 +221,7 @@ def mark_cached(node: dict[str, Any], mark: CacheMark | None, target: Target, lo
 
 _TOOL = frozenset({"type", "function", "custom", *_MARKS})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
+_CUSTOM = frozenset({"name", "description", "format"})
 
 
 def parse_tool(node: dict[str, Any], path: str) -> Tool | tuple[str, Any]:
@@ -238,6 +239,7 @@ def parse_tool(node: dict[str, Any], path: str) -> Tool | tuple[str, Any]:
             reading.text_or_none(grammar, "syntax"),
             reading.text_or_none(grammar, "definition"),
             cache=parse_mark(node),
+            extras=extras_of(NAME, node, _TOOL if "custom" in node else _TOOL | _CUSTOM),
         )
     return kind, node
 

@@ -27,6 +27,7 @@ from dragoman.core.chat.signature import REDACTED, signature_from
 from dragoman.core.chat.target import Target
 from dragoman.core.chat.turns import paired
 from dragoman.core.dialects import reading
+from dragoman.core.dialects.inner_fields import unread
 from dragoman.core.dialects.openai_chat.content import (
     NAME,
     build_call,
@@ -57,6 +58,34 @@ _MESSAGE = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning_content", "reasoning",
     "reasoning_details", "cache_control", "prompt_cache_breakpoint",
 })  # fmt: skip
+_FUNCTION = ("name", "description", "parameters", "strict")
+_GRAMMAR = ("type", "syntax", "definition", "grammar")
+# Inside of what is read (`dragoman.core.dialects.inner_fields`).
+_INNER = {
+    "messages.*.content.*.image_url": ("url", "detail"),
+    "messages.*.content.*.input_audio": ("data", "format"),
+    "messages.*.content.*.file": ("filename", "file_data", "file_id"),
+    "messages.*.tool_calls.*.function": ("name", "arguments"),
+    "messages.*.tool_calls.*.custom": ("name", "input"),
+    "messages.*.function_call": ("name", "arguments"),
+    "tools.*.function": _FUNCTION,
+    "tools.*.custom": ("name", "description", "format"),
+    "tools.*.custom.format": _GRAMMAR,
+    "tools.*.custom.format.grammar": _GRAMMAR,
+    "tool_choice": ("type", "name", "function", "custom", "allowed_tools"),
+    "tool_choice.function": ("name",),
+    "tool_choice.custom": ("name",),
+    "tool_choice.allowed_tools": ("mode", "tools"),
+    "tool_choice.allowed_tools.tools.*": ("type", "name", "function", "custom"),
+    "tool_choice.allowed_tools.tools.*.function": ("name",),
+    "tool_choice.allowed_tools.tools.*.custom": ("name",),
+    "function_call": ("name",),
+    "response_format": ("type", "json_schema"),
+    "response_format.json_schema": ("name", "description", "schema", "strict"),
+    "reasoning": ("effort", "max_tokens", "exclude", "enabled"),
+    "web_search_options.user_location": ("type", "approximate"),
+    "web_search_options.user_location.approximate": ("type", "city", "region", "country", "timezone"),
+}
 _MARKER = re.compile(r'<tool-result-media call_id="([^"]*)"/>')
 
 
@@ -103,7 +132,7 @@ def parse_request(
         store=reading.optional_bool(node, "store"),
         extras=extras,
     )
-    return request, ()
+    return request, tuple(unread(node, _INNER, NAME))
 
 
 def _parse_tools(node: dict[str, Any]) -> list[Any]:

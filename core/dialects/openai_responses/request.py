@@ -18,6 +18,7 @@ from dragoman.core.chat.request import ChatRequest, Message, OutputFormat, Think
 from dragoman.core.chat.target import Target
 from dragoman.core.chat.turns import paired
 from dragoman.core.dialects import reading
+from dragoman.core.dialects.inner_fields import unread
 from dragoman.core.dialects.openai_responses.content import NAME, build_input_parts
 from dragoman.core.dialects.openai_responses.items import build_items, parse_input
 from dragoman.core.dialects.openai_responses.tools import build_choice, build_tools, parse_choice, parse_tools
@@ -33,6 +34,17 @@ _KNOWN = frozenset({
     "tools", "tool_choice", "parallel_tool_calls", "include", "store", "previous_response_id", "metadata", "user",
     "safety_identifier", "prompt_cache_key", "service_tier",
 })  # fmt: skip
+_PLACE = ("type", "city", "region", "country", "timezone")
+# Inside of what is read (`dragoman.core.dialects.inner_fields`).
+_INNER = {
+    "input.*.summary.*": ("type", "text"),
+    "input.*.content.*.input_audio": ("data", "format"),
+    "input.*.output.*.input_audio": ("data", "format"),
+    "text.format": ("type", "name", "description", "schema", "strict"),
+    "tools.*.format": ("type", "syntax", "definition"),
+    "tools.*.user_location": _PLACE,
+    "tools.*.tools.*.format": ("type", "syntax", "definition"),
+}
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -79,7 +91,7 @@ def parse_request(
         previous_response_id=kept,
         extras=Extras(NAME, _unknown(node, text, include)),
     )
-    return request, ()
+    return request, tuple(unread(node, _INNER, NAME))
 
 
 def _unknown(node: dict[str, Any], text: dict[str, Any], include: Iterable[str]) -> dict[str, Any]:
