@@ -36,8 +36,7 @@ from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangu
 from dragoman.adapters.renewals import Renewals
 from dragoman.adapters.request_logs import RequestLogs
 from dragoman.adapters.signing import sign
-from dragoman.adapters.watching import PERIOD as OFTEN
-from dragoman.adapters.watching import Watch
+from dragoman.adapters.watching import STEP, Watch
 from dragoman.core.canary_runs import CanaryRuns
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
@@ -273,7 +272,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
             gateway.show = request_logs.show
             stack.callback(request_logs.close)
         stack.callback(watch.close)
-        jobs.append(Chore(watch.look, OFTEN, clock.now()))
+        jobs.append(Chore(watch.step, STEP, clock.now()))
         jobs.append(CanaryRuns(gateway, clock.now(), draw=draw, record=watch.canary_ran))
         if plan.state_file is not None:
             jobs += stack.enter_context(_saved(plan.state_file, gateway, clock, logs))

@@ -1,4 +1,4 @@
-"""Looking after a gateway that runs: every few seconds its alerts are looked at; what changed goes to the log, and to whoever is notified.
+"""Looking after a gateway that runs: about every two seconds its alerts are looked at; what changed goes to the log, and to whoever is notified.
 
 Runs on the event loop's thread (`Chore`), where the gateway may be touched; notices go out by threads of their own (`notifications`).
 """
@@ -16,7 +16,7 @@ from dragoman.core.operations.alerts import AlertChange, Alerts, AlertState, des
 from dragoman.core.operations.canary_tally import CanaryTally, Verdict
 from dragoman.core.operations.signals import Signals
 
-PERIOD: Final = 2.0  # seconds between looks
+STEP: Final = 0.15  # seconds between looks at one rule and the next; at all that hold by default, so, within two
 
 
 class Watch:
@@ -44,13 +44,20 @@ class Watch:
 
     def look(self, now: float) -> None:
         """Look at everything once."""
-        if self._gateway.config is not self._config:
-            self._adopt(self._gateway.config, now)
+        self._adopt(self._gateway.config, now)
         for change in self.alerts.look(self._signals.read, now):
+            self._tell(change)
+
+    def step(self, now: float) -> None:
+        """Look at the next rule."""
+        self._adopt(self._gateway.config, now)
+        for change in self.alerts.look_at_next(self._signals.read, now):
             self._tell(change)
 
     def _adopt(self, config: Config, now: float) -> None:
         """After the start, and after each reload."""
+        if config is self._config:
+            return
         self._config = config
         for change in self.alerts.configure(config.alerts, now):
             self._tell(change)

@@ -203,6 +203,7 @@ class Alerts:
     def __init__(self, rules: Sequence[AlertRule] = ()) -> None:
         self._rules = tuple(rules)
         self._alerts: dict[tuple[str, str], Alert] = {}
+        self._turn = -1
 
     def configure(self, rules: Sequence[AlertRule], now: float) -> list[AlertChange]:
         """Take other rules. Alerts of rules that stay as they are go on; the others end."""
@@ -214,15 +215,21 @@ class Alerts:
 
     def look(self, read: Read, now: float) -> list[AlertChange]:
         """Read every rule's signal, and conclude."""
-        changes = []
-        for rule in self._rules:
-            readings = dict(read(rule, now))
-            for name, subject in list(self._alerts):
-                if name == rule.name and subject not in readings:
-                    readings[subject] = NOTHING
-            for subject, reading in readings.items():
-                changes += self._take(rule, subject, reading, now)
-        return changes
+        return [change for rule in self._rules for change in self._look_at(rule, read, now)]
+
+    def look_at_next(self, read: Read, now: float) -> list[AlertChange]:
+        """Do so for one rule, each in its turn: there may be many subjects, and nobody else is served meanwhile."""
+        if not self._rules:
+            return []
+        self._turn = (self._turn + 1) % len(self._rules)
+        return self._look_at(self._rules[self._turn], read, now)
+
+    def _look_at(self, rule: AlertRule, read: Read, now: float) -> list[AlertChange]:
+        readings = dict(read(rule, now))
+        for name, subject in self._alerts:
+            if name == rule.name and subject not in readings:
+                readings[subject] = NOTHING
+        return [change for subject, reading in readings.items() for change in self._take(rule, subject, reading, now)]
 
     def _take(self, rule: AlertRule, subject: str, reading: Reading, now: float) -> list[AlertChange]:
         key = rule.name, subject

@@ -25,6 +25,7 @@ from dragoman.core.wildcards import compile_wildcards
 _BASELINE: Final = 6 * 3600.0  # seconds
 _RANKED_OVER: Final = 3600.0  # whoever is exhausted is asked no more, and is a top provider all the same
 _TOP: Final = 2
+_FRESH: Final = 1.0  # seconds for which what was summed up is taken again
 
 Readings = Iterable[tuple[str, Reading]]
 
@@ -56,7 +57,7 @@ class Signals:
 
     def read(self, rule: AlertRule, now: float) -> Readings:
         """The readings of a rule's signal, by subject."""
-        if now != self._now:  # several rules look at the same
+        if not 0.0 <= now - self._now < _FRESH:  # several rules look at the same
             self._now = now
             self._counted.clear()
             self._exhausted = None

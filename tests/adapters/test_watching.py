@@ -27,7 +27,7 @@ def test_from_requests_to_a_notice_and_back() -> None:
         conversation.client(post({"model": "acme-large", "messages": []}))
         conversation.open()
         conversation.upstream(reply(b'{"error":{}}', status=500))
-        watch.look(1001.0)
+        watch.step(1001.0)
         told = hook.told.get(timeout=10)
         assert (told["type"], "errors firing (warning)" in told["title"]) == ("warning", True)
         assert told["message"] == "provider acme: error-ratio 100.0 % of 1 attempts in 10 minutes (threshold 50 %)"

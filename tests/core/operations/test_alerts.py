@@ -189,6 +189,15 @@ def test_other_rules() -> None:
     assert [rule.name for rule in made.rules] == ["one", "two"]
 
 
+def test_one_rule_after_the_other() -> None:
+    one, two = (attrs.evolve(RULE, name=name, hold=0.0) for name in ("one", "two"))
+    made = alerts_of(one, two)
+    turns = [made.look_at_next(lambda rule, _: [("a", OVER)], float(now)) for now in range(4)]
+    assert [[change.rule.name for change in turn] for turn in turns] == [["one"], ["two"], [], []]
+    made.configure([], 5.0)
+    assert made.look_at_next(lambda rule, _: [("a", OVER)], 6.0) == []
+
+
 def test_what_is_news() -> None:
     made = alerts_of(RULE, attrs.evolve(RULE, name="quiet", action="none"))
     changes = [c for now in range(0, 1000, 60) for c in look(made, float(now), {"a": OVER if now < 300 else LOW})]

@@ -154,6 +154,16 @@ def test_without_traffic_there_are_no_top_providers() -> None:
     assert list(scene.signals.read(RULES["top-providers-exhausted"], NOW)) == [("", Reading(0.0, 0))]
 
 
+def test_what_was_summed_up_is_taken_again_within_a_second() -> None:
+    scene = Scene()
+    rule = RULES["rate-limited"]
+    scene.asked("acme", "m", [429])
+    assert list(scene.signals.read(rule, NOW)) == [("acme", Reading(1.0, 1))]
+    scene.asked("acme", "m", [429])
+    assert list(scene.signals.read(rule, NOW + 0.9)) == [("acme", Reading(1.0, 1))]
+    assert list(scene.signals.read(rule, NOW + 1.0)) == [("acme", Reading(1.0, 2))]
+
+
 # --- reasoning ---
 
 
