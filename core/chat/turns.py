@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import attrs
 
 from dragoman.core.chat.blocks import Block, Text, ToolCall, ToolResult
-from dragoman.core.chat.loss import Loss, changed, dropped
+from dragoman.core.chat.loss import Extras, Loss, changed, dropped
 from dragoman.core.chat.request import Message
 
 NO_RESULT = "[no result recorded]"
@@ -31,11 +31,25 @@ def merged(messages: Iterable[Message]) -> list[Message]:
             and message.role in ("user", "assistant")
             and (message.name, message.phase, message.cache) == (last.name, last.phase, last.cache)
         ):
-            extras = last.extras or message.extras
+            extras = _joined(last.extras, message.extras)
             out[-1] = attrs.evolve(last, content=last.content + message.content, extras=extras)
         else:
             out.append(message)
     return out
+
+
+def _joined(one: Extras | None, other: Extras | None) -> Extras | None:
+    """What is known of two messages that become one; where both say the same field, the first counts."""
+    if one is None or other is None or one.dialect != other.dialect:
+        return one or other
+    return Extras(one.dialect, {**other.fields, **one.fields}, one.minor | other.minor)
+
+
+def as_reminder(block: Block) -> Block:
+    """An instruction from the middle of a conversation, in the user's words; what is no text stays as it is."""
+    if not isinstance(block, Text):
+        return block
+    return attrs.evolve(block, text=f"<system-reminder>\n{block.text}\n</system-reminder>")
 
 
 def paired(messages: Iterable[Message]) -> tuple[list[Message], list[Loss]]:

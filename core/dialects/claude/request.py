@@ -28,7 +28,7 @@ from dragoman.core.chat.request import (
     WebSearchTool,
 )
 from dragoman.core.chat.target import Target
-from dragoman.core.chat.turns import merged, paired
+from dragoman.core.chat.turns import as_reminder, merged, paired
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.claude.content import NAME, build_blocks, build_mark, parse_content, parse_mark
 from dragoman.core.dialects.claude.schema import strict_schema, tool_schema
@@ -441,6 +441,8 @@ def _build_messages(
     """Write the system prompt and the conversation in the form the API insists on."""
     messages, repairs = paired(request.messages)
     losses.found += repairs
+    for message in messages:
+        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase", "cache"))
     leading = 0
     while leading < len(messages) and messages[leading].role in ("system", "developer"):
         leading += 1
@@ -467,7 +469,6 @@ def _build_messages(
             out[-1]["content"] += content
         else:
             out.append({**fields_for(NAME, message.extras), "role": message.role, "content": content})
-        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase",))
     return system, _finished(out, model, losses)
 
 
@@ -479,10 +480,7 @@ def _with_system_further_down(messages: list[Message], model: str, losses: Losse
             if _NEW.search(model) and out and out[-1].role == "user":
                 out.append(attrs.evolve(message, role="system"))
                 continue
-            texts = [block for block in message.content if isinstance(block, Text)]
-            wrapped = tuple(
-                attrs.evolve(block, text=f"<system-reminder>\n{block.text}\n</system-reminder>") for block in texts
-            )
+            wrapped = tuple(as_reminder(block) for block in message.content)
             losses.changed("messages", f"{NAME} takes no instruction here; it became a reminder in the user's turn")
             message = Message("user", wrapped)
         out.append(message)

@@ -17,7 +17,7 @@ from dragoman.core.chat.names import NameRule, fitted
 from dragoman.core.chat.request import ChatRequest, Message, OutputFormat, Thinking
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.target import Target
-from dragoman.core.chat.turns import merged, paired
+from dragoman.core.chat.turns import as_reminder, merged, paired
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.gemini.content import NAME, NOT_MINE, PartWriter, in_camel_case, is_old, parse_parts
 from dragoman.core.dialects.gemini.schema import to_json_schema
@@ -358,6 +358,8 @@ def _build_contents(
     """Write the instruction's parts and the conversation in the form the API insists on."""
     messages, repairs = paired(request.messages)
     losses.found += repairs
+    for message in messages:
+        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase",))
     leading = 0
     while leading < len(messages) and messages[leading].role in ("system", "developer"):
         leading += 1
@@ -369,7 +371,6 @@ def _build_contents(
     contents: list[dict[str, Any]] = []
     for message in rest:
         _build_message(message, writer, contents)
-        losses.unsaid(message, ("name",), NAME, "messages.", hints=("phase",))
     if not contents:
         said = next((block for block in reversed(told) if isinstance(block, Text) and block.text), Text("(no message)"))
         told = [block for block in told if block is not said]
@@ -390,9 +391,7 @@ def _as_reminders(messages: list[Message], losses: Losses) -> list[Message]:
     for message in messages:
         if message.role in ("system", "developer"):
             losses.changed("messages", f"{NAME} takes no instruction here; it became a reminder in the user's turn")
-            texts = [block for block in message.content if isinstance(block, Text)]
-            wrapped = (attrs.evolve(b, text=f"<system-reminder>\n{b.text}\n</system-reminder>") for b in texts)
-            message = Message("user", tuple(wrapped))
+            message = Message("user", tuple(as_reminder(block) for block in message.content))
         out.append(message)
     return merged(out)
 

@@ -5,8 +5,9 @@ import itertools
 from hypothesis import given
 
 from dragoman.core.chat.blocks import Block, Link, Media, Text, ToolCall, ToolResult
+from dragoman.core.chat.loss import Extras
 from dragoman.core.chat.request import Message
-from dragoman.core.chat.turns import NO_RESULT, merged, paired
+from dragoman.core.chat.turns import NO_RESULT, as_reminder, merged, paired
 from tests.strategies_chat import conversations
 
 CALL = ToolCall("c1", "f", "{}")
@@ -72,3 +73,21 @@ def test_only_equals_are_merged() -> None:
     bob = Message("user", (Text("a"),), name="Bob")
     assert merged([bob, Message("user", (Text("b"),))]) == [bob, Message("user", (Text("b"),))]
     assert merged([Message("user", ()), bob, bob]) == [Message("user", (Text("a"), Text("a")), name="Bob")]
+
+
+def test_messages_that_become_one_keep_what_only_their_dialect_knows() -> None:
+    def said(text: str, **fields: int) -> Message:
+        return Message("user", (Text(text),), extras=Extras("acme", fields) if fields else None)
+
+    (joined,) = merged([said("a", x=1, y=1), said("b", y=2, z=2), said("c")])
+    assert joined.extras == Extras("acme", {"x": 1, "y": 1, "z": 2})
+    (joined,) = merged([said("a"), said("b", x=1)])
+    assert joined.extras == Extras("acme", {"x": 1})
+
+
+def test_a_reminder_keeps_what_is_no_text() -> None:
+    image = Media("image", Link("u"))
+    assert [as_reminder(block) for block in (Text("a"), image)] == [
+        Text("<system-reminder>\na\n</system-reminder>"),
+        image,
+    ]

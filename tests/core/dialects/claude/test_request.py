@@ -422,3 +422,10 @@ def test_citations_of_others_are_lost() -> None:
 def test_looking_at_an_image_as_claude_does_anyway_is_no_loss() -> None:
     image = Media("image", Inline("image/png", "AA=="), detail="auto")
     assert build(asked(Message("user", (image,))))[1] == ()
+
+
+def test_what_stands_on_an_instruction_is_told_and_its_image_stays() -> None:
+    later = Message("system", (Text("look"), Media("image", Inline("image/png", "AAAA"))), name="x", phase="commentary")
+    body, losses = build_request(ChatRequest("m", (HI, Message("assistant", (Text("a"),)), later, HI)), ANYBODY)
+    assert b"AAAA" in body
+    assert {("messages.name", "dropped"), ("messages.phase", "hint")} <= {(loss.path, loss.kind) for loss in losses}

@@ -490,3 +490,10 @@ def test_a_call_that_was_only_vouched_for_has_no_signature() -> None:
     call = parse({"contents": [{"role": "model", "parts": [part]}]}).messages[0].content[0]
     assert isinstance(call, ToolCall)
     assert call.signature is None
+
+
+def test_what_stands_on_an_instruction_is_told_and_its_image_stays() -> None:
+    later = Message("system", (Text("look"), Media("image", Inline("image/png", "AAAA"))), name="x", phase="commentary")
+    body, losses = build_request(ChatRequest("m", (HI, Message("assistant", (Text("a"),)), later, HI)), ANYBODY)
+    assert b"AAAA" in body
+    assert {("messages.name", "dropped"), ("messages.phase", "hint")} <= {(loss.path, loss.kind) for loss in losses}
