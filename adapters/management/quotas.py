@@ -155,7 +155,7 @@ def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def reset_quota(desk: Desk, call: Call) -> Step:
-    """End what is held against a credential, or one model of it: cooldowns, spent quotas, refusals."""
+    """End what is held against a credential, or one model of it: cooldowns, spent quotas, refusals. What is counted here begins anew."""
     body = call.object()
     wanted = next((body[name] for name in NAMES if name in body), None)
     model = body.get("model_id") or body.get("model") or ""
@@ -169,7 +169,10 @@ def reset_quota(desk: Desk, call: Call) -> Step:
     for status in found:
         offers = pool.members[status.identity].offers
         cleared += [name for name in offers if model in ("", name)]
-        pool.clear(status.identity, now, model)
+        if model:
+            pool.clear(status.identity, now, model)
+        else:
+            pool.reset(status.identity, now)
         desk.logs.info(
             "quota reset",
             provider=status.provider_key,

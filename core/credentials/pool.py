@@ -18,7 +18,7 @@ from dragoman.core.config import Cooldowns, QuotaRule
 from dragoman.core.credentials.credential import PAUSES, CredentialInput, CredentialState, Standing
 from dragoman.core.credentials.lane import Lane, Member, Offer, Order, Seat, blocked_until
 from dragoman.core.credentials.outcome import MEANING, Kind, Outcome, Scope, wait_for
-from dragoman.core.credentials.quota import ReportedWindow
+from dragoman.core.credentials.quota import Quota, ReportedWindow
 from dragoman.core.errors import MisuseError
 
 _RENEWAL: Final = 60.0  # seconds until a renewal counts as lost
@@ -416,6 +416,12 @@ class Pool:
         for offer in member.offers.values():
             self._turn(member, CredentialInput.CLEARED, now, offer)
         self._turn(member, CredentialInput.CLEARED, now)
+
+    def reset(self, identity: str, now: float) -> None:
+        """Begin anew with a credential: nothing is held against it, and nothing is counted yet; the operator says so."""
+        member = self.members[identity]
+        member.quota = Quota([window.rule for window in member.quota.windows])
+        self.clear(identity, now)
 
     def _turn(self, member: Member, received: CredentialInput, now: float, offer: Offer | None = None) -> None:
         standing = member.standing if offer is None else offer.standing

@@ -100,6 +100,15 @@ def test_what_is_held_against_a_credential_can_be_ended(office: Office) -> None:
     assert "5tream" not in logged
 
 
+def test_what_is_counted_here_begins_anew(office: Office) -> None:
+    use(office, 8)
+    (row, _) = office.ask("GET", "quota").json["credentials"]
+    assert row["quota_exhausted"]
+    assert office.ask("POST", "reset-quota", {"auth_index": row["auth_index"]}).status == 200
+    (row, _) = office.ask("GET", "quota").json["credentials"]
+    assert (row["quota_exhausted"], row["remaining_quota"]) == (False, 4)
+
+
 def test_one_model_can_be_cleared(office: Office) -> None:
     use(office, 1, Outcome(Kind.MODEL_UNSUPPORTED, Scope.MODEL, 404))
     (row,) = [row for row in office.ask("GET", "quota").json["credentials"] if row["models"]]

@@ -250,6 +250,20 @@ def test_the_reserve_takes_turns() -> None:
     assert once(pool, lane, now=NOW + 60)
 
 
+def test_the_operator_begins_anew() -> None:
+    """What was counted is forgotten, the rules are not; who waited may be picked at once."""
+    pool, lane = made(2, quotas=(QuotaRule(60.0, requests=2, tokens=9),))
+    for _ in range(4):
+        once(pool, lane)
+    assert pool.pick(lane, NOW) is None
+    pool.clear("id0", NOW)
+    assert pool.pick(lane, NOW) is None
+    pool.reset("id0", NOW)
+    assert [row.quota_remaining for row in pool.snapshot(NOW)] == [2, 0]
+    assert [once(pool, lane), once(pool, lane)] == ["id0", "id0"]
+    assert pool.pick(lane, NOW) is None
+
+
 def test_concurrency() -> None:
     """No more attempts at a time than allowed; the next begins when one ends."""
     pool, lane = made(1, limit=2)
