@@ -200,6 +200,7 @@ def test_a_receiver_gets_spans_and_metrics() -> None:
 
 def test_nobody_there_delays_neither_requests_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_EXPORT_SECONDS", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -211,6 +212,10 @@ def test_nobody_there_delays_neither_requests_nor_the_end(monkeypatch: pytest.Mo
         assert time.monotonic() - begun < 1.0
         exporting.close()
         assert time.monotonic() - begun < module._CLOSE_SECONDS + 2.0
+        for thread in threading.enumerate():  # its tries, with their drawn pauses, would go on beside other tests
+            if thread.name == "telemetry-end":
+                thread.join(20)
+                assert not thread.is_alive()
 
 
 def test_the_console_is_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
