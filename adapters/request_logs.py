@@ -182,7 +182,7 @@ def prune(folder: Path, settings: LogFiles) -> None:
         (
             (entry.stat().st_mtime_ns, entry.stat().st_size, Path(entry.path))
             for entry in os.scandir(folder)
-            if _is_ours(entry.name)
+            if is_file_of_exchange(entry.name)
         ),
         reverse=True,
     )
@@ -198,5 +198,6 @@ def prune(folder: Path, settings: LogFiles) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_ours(name: str) -> bool:
+def is_file_of_exchange(name: str) -> bool:
+    """Whether a file of that name in the folder of logs is one of an exchange."""
     return re.search(r"-\d{4}-\d\d-\d\dT\d{6}-.+\.log$", name) is not None

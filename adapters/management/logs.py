@@ -1,12 +1,16 @@
-"""The log over HTTP, where it goes to files (``logging-to-file``)."""
+"""The log over HTTP, where it goes to files (``logging-to-file``), and the files of exchanges."""
 
+import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from dragoman.adapters.log_files import LEVELS, chooser, delete_log, read_log
-from dragoman.adapters.management.desk import Call, Desk, answer_json, refused
-from dragoman.adapters.management.routes import Parameter, Route, Schema, reply
+from dragoman.adapters.management.desk import Call, Desk, answer_file, answer_json, refused
+from dragoman.adapters.management.routes import OBJECT, TEXT, Parameter, Reply, Route, Schema, reply
+from dragoman.adapters.request_logs import is_file_of_exchange
 from dragoman.core.effects import Step
 
 _MOST_LINES: Final = 10_000
@@ -71,6 +75,62 @@ def delete_lines(desk: Desk, call: Call) -> Step:
     return delete
 
 
+# --- files of exchanges ---
+
+
+def list_failed(desk: Desk, call: Call) -> Step:
+    """Which exchanges that failed have a file, the newest first."""
+    folder = Path(desk.config.log_files.folder).expanduser()
+
+    def look() -> Step:
+        found: list[tuple[os.stat_result, Path]] = []
+        for path in _files(folder):
+            with suppress(OSError):  # it was deleted meanwhile
+                found += [(path.stat(), path)] if path.name.startswith("error-") else []
+        found.sort(key=_newest)
+        files = [{"name": path.name, "size": stat.st_size, "modified": int(stat.st_mtime)} for stat, path in found]
+        return answer_json({"files": files})
+
+    return look
+
+
+def read_failed(desk: Desk, call: Call) -> Step:
+    """The file of an exchange that failed."""
+    return _file(desk, lambda path: path.name == call.parts["name"] and path.name.startswith("error-"))
+
+
+def read_by_id(desk: Desk, call: Call) -> Step:
+    """The file of an exchange, by the id that its answer and its line in the log have."""
+    return _file(desk, lambda path: path.name.endswith(f"-{call.parts['id']}.log"))
+
+
+def _file(desk: Desk, is_meant: Callable[[Path], bool]) -> Step:
+    folder = Path(desk.config.log_files.folder).expanduser()
+
+    def read() -> Step:
+        path = next(filter(is_meant, _files(folder)), None)
+        try:
+            if path is not None:
+                return answer_file(path.read_bytes(), "text/plain; charset=utf-8", path.name)
+        except OSError:
+            pass  # it was deleted meanwhile
+        raise refused(404, "There is no such file; only so many are kept.", "not_found")
+
+    return read
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if is_file_of_exchange(entry.name) and entry.is_file()]
+    except OSError:
+        return []
+
+
+def _newest(found: tuple[os.stat_result, Path]) -> tuple[float, str]:
+    return -found[0].st_mtime, found[1].name
+
+
 _PAGE: Final[Schema] = {
     "type": "object",
     "required": ["lines", "line-count", "latest-timestamp", "next-cursor"],
@@ -85,6 +145,13 @@ _PAGE: Final[Schema] = {
     },
 }
 
+_FILES: Final[Schema] = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {"files": {"type": "array", "items": OBJECT}},
+}
+_FILE: Final = {200: Reply("What was said, without secrets.", {"text/plain": TEXT})}
+
 ROUTES: Final = (
     Route(
         "GET", "/v0/management/logs", read_lines, "Lines of the log", {200: reply(_PAGE, "The oldest first.")},
@@ -96,4 +163,10 @@ ROUTES: Final = (
         ),
     ),
     Route("DELETE", "/v0/management/logs", delete_lines, "Delete the log"),
+    Route(
+        "GET", "/v0/management/request-error-logs", list_failed, "Files of exchanges that failed",
+        {200: reply(_FILES, "The newest first.")},
+    ),
+    Route("GET", "/v0/management/request-error-logs/{name}", read_failed, "The file of an exchange that failed", _FILE),
+    Route("GET", "/v0/management/request-log-by-id/{id}", read_by_id, "The file of an exchange", _FILE),
 )  # fmt: skip

@@ -66,6 +66,8 @@ SETTINGS: Final[Sequence[Setting]] = (
     Setting(("quota-exceeded", "switch-preview-model"), _BOOLEAN, lambda config: config.switch_preview_model),
     Setting(("logging-to-file",), _BOOLEAN, lambda config: config.log_files.enabled),
     Setting(("logs-max-total-size-mb",), _COUNT, lambda config: config.log_files.total_mb),
+    Setting(("request-log",), _BOOLEAN, lambda config: config.log_files.every_request),
+    Setting(("error-logs-max-files",), _COUNT, lambda config: config.log_files.error_files),
     Setting(("usage", "enabled"), _BOOLEAN, lambda config: config.usage.enabled, known_as="usage-statistics-enabled"),
     Setting(("routing", "strategy"), {"enum": [*_STRATEGIES]}, lambda config: config.routing.strategy, _STRATEGIES),
 )  # fmt: skip

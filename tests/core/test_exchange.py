@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.chat.usage import TokenUsage
-from dragoman.core.config import ClientKey, Config, Timeouts
+from dragoman.core.config import ClientKey, Config, LogFiles, Timeouts
 from dragoman.core.effects import ConnectFailure, Effect, FailureKind, LocalAnswer
 from dragoman.core.errors import MisuseError
 from dragoman.core.exchange import Exchange
 from dragoman.core.exchange_states import TRANSITIONS, Input, State
+from dragoman.core.journal import Journal
 from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 from tests.strategies import cuts_of
 
@@ -720,3 +721,15 @@ def test_draining_waits_for_outside_and_aborting_does_not() -> None:
     talk.perform(talk.core.abort(talk.now))
     assert talk.is_over
     assert talk.answers("GET")[0][0] == 503
+
+
+def test_what_the_operator_does_has_no_file_of_its_own() -> None:
+    """There may be secrets in it, and in its answer: a whole configuration, a credential file."""
+    talk = Conversation(config(log_files=LogFiles(every_request=True)))
+    shown: list[Journal] = []
+    talk.gateway.show = lambda journal, evidence: shown.append(journal)
+    talk.client(post(b"api-keys: [sk-5ecret]", path="/v0/management/config.yaml")).serve(LocalAnswer(422, error="no"))
+    talk.client(get("/v0/management/config.yaml")).serve(LocalAnswer(200, b"sk-5ecret"))
+    talk.client(get("/v0/management/config")).serve(None)
+    assert [journal.status for journal in talk.journals] == [422, 200, 500]
+    assert shown == []

@@ -51,3 +51,38 @@ def test_a_log_that_goes_to_no_file(tmp_path: Path) -> None:
     for method in ("GET", "DELETE"):
         answer = office.ask(method, "logs")
         assert (answer.status, answer.code) == (400, "no_log_files")
+
+
+FAILED = "error-v1-messages-2027-01-15T080000-req-1.log"
+FINE = "v1-messages-2027-01-15T080001-req-2.log"
+
+
+def test_files_of_exchanges(office: Office, tmp_path: Path) -> None:
+    """Those that failed are listed; each is had by its name, or by the id of its request. Nothing else of the folder is."""
+    for name in (FAILED, FINE):
+        (tmp_path / "logs" / name).write_text(f"of {name}")
+    (tmp_path / "logs" / "error-notes.log").write_text("mine")
+    listed = office.ask("GET", "request-error-logs").json["files"]
+    assert [(file["name"], file["size"]) for file in listed] == [(FAILED, len(FAILED) + 3)]
+    answer = office.ask("GET", f"request-error-logs/{FAILED}")
+    assert answer.body == f"of {FAILED}".encode()
+    assert (answer.fields["content-type"], answer.fields["x-content-type-options"]) == (
+        "text/plain; charset=utf-8",
+        "nosniff",
+    )
+    assert office.ask("GET", "request-log-by-id/req-2").body == f"of {FINE}".encode()
+    for path in (
+        f"request-error-logs/{FINE}",
+        "request-error-logs/error-notes.log",
+        "request-error-logs/..",
+        "request-log-by-id/req-3",
+    ):
+        assert office.ask("GET", path).code == "not_found"
+    (tmp_path / "logs" / FAILED).unlink()
+    (tmp_path / "logs" / FAILED).mkdir()
+    assert office.ask("GET", f"request-error-logs/{FAILED}").status == 404
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    office = Office(tmp_path, f"logs-dir: {tmp_path / 'nowhere'}\n{CONFIG}")
+    assert office.ask("GET", "request-error-logs").json == {"files": []}
