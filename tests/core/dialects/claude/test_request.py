@@ -429,3 +429,8 @@ def test_what_stands_on_an_instruction_is_told_and_its_image_stays() -> None:
     body, losses = build_request(ChatRequest("m", (HI, Message("assistant", (Text("a"),)), later, HI)), ANYBODY)
     assert b"AAAA" in body
     assert {("messages.name", "dropped"), ("messages.phase", "hint")} <= {(loss.path, loss.kind) for loss in losses}
+
+
+def test_nobody_misses_a_store_that_was_not_wanted() -> None:
+    assert build(asked(HI, store=False))[1] == ()
+    assert [loss.path for loss in build(asked(HI, store=True))[1]] == ["store"]
