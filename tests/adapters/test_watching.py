@@ -8,9 +8,10 @@ from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.watching import Watch, notice_of
 from dragoman.core.alert_rules import AlertRule, Notifier
+from dragoman.core.config import Model
 from dragoman.core.operations.alerts import AlertChange, AlertState, Reading
 from tests.adapters.notifications.webhook import webhook
-from tests.core.conversation import Conversation, config, post, reply
+from tests.core.conversation import Conversation, config, post, provider, reply
 
 QUICK = AlertRule("errors", "error-ratio", "provider", threshold=0.5, hold=0.0, settle=0.0, minimum_sample=1)
 
@@ -63,3 +64,20 @@ def test_what_a_notice_says() -> None:
     assert notice.body.endswith("(threshold 5 %); b is asked for in its place while it fails")
     over = notice_of(attrs.evolve(change, before=AlertState.FIRING, after=AlertState.RESOLVED))
     assert (over.kind, over.title.partition(": ")[2]) == ("success", "spark resolved (critical)")
+
+
+def test_spark_is_mitigated_without_any_configuration() -> None:
+    """The runbook's rule as it is: over 5 % of failures the fallback is asked for, and the alert says so after its minute."""
+    models = (Model("spark", "gpt-5.3-codex-spark"), Model("codex", "gpt-5.3-codex"))
+    conversation = Conversation(config(provider(models=models), disable_cooling=True))
+    watch = Watch(conversation.gateway, Logs(LineWriter(io.BytesIO().write), lambda: 0.0))
+    asked = []
+    for _ in range(22):
+        conversation.client(post({"model": "gpt-5.3-codex-spark", "messages": []})).open()
+        asked.append(conversation.request_at()[2]["model"])
+        conversation.upstream(reply(b'{"error":{}}', status=500 if asked[-1] == "spark" else 200))
+    assert asked == ["spark"] * 20 + ["codex"] * 2
+    for second in range(0, 63, 3):
+        watch.look(1000.0 + second)
+    firing = {view.rule.name for view in watch.alerts.views() if view.state is AlertState.FIRING}
+    assert firing >= {"spark-errors", "spark-errors-critical"}
