@@ -11,7 +11,7 @@ from tests.end_to_end.wire import chat, connected, request, send
 from tests.scripted_upstream import ScriptedUpstream
 
 KEY = "sk-client-5ecret"
-STREAMS = 30
+STREAMS = 100
 
 
 def text(url: str, *models: str, more: str = "") -> str:
