@@ -14,6 +14,7 @@ from dragoman.core.access import ANONYMOUS
 from dragoman.core.answers import ModelCard
 from dragoman.core.config import ClientKey, Config
 from dragoman.core.credentials.allowance import Allowances
+from dragoman.core.credentials.credential import CredentialState
 from dragoman.core.credentials.lane import Lane, Seat, blocked_until, reserved_until
 from dragoman.core.credentials.outcome import Outcome
 from dragoman.core.credentials.pool import MemberRule, Pool
@@ -213,9 +214,10 @@ class Router:
         if mitigation is not None:
             is_diverted, switch = mitigation.diverts(now)
             self._note(switch)
-            if is_diverted:
-                why = f"{name!r} fails too often: {mitigation.rule.fallback!r} is asked for in its place"
-                wanted.appendleft((mitigation.rule.fallback, why, False))
+            why = "fails too often" if is_diverted else "is served by nobody" if self._is_without(name, now) else ""
+            if why:
+                fallback = mitigation.rule.fallback
+                wanted.appendleft((fallback, f"{name!r} {why}: {fallback!r} is asked for in its place", False))
         if self._config.switch_preview_model:
             twins = (self._twins[name],) if name in self._twins else preview_twins(name)
             wanted.extend((twin, f"the twin of {name!r}, whose limits are reached", True) for twin in twins)
@@ -229,6 +231,11 @@ class Router:
             leg = self._leg(other, why, only_after_limits=only_after_limits)
             if leg is not None:
                 yield leg
+
+    def _is_without(self, name: str, now: float) -> bool:
+        """Whether every credential that should have a model has said that it has not."""
+        leg = self._leg(name)
+        return leg is None or all(_lacks(seat, now) for seat in leg.lane.seats)
 
     def _leg(self, name: str, why: str = "", *, only_after_limits: bool = False) -> Leg | None:
         route = self.catalog.route(name)
@@ -396,3 +403,8 @@ def _rules(config: Config) -> Iterator[MemberRule]:
                 if credential.request_retry is not None
                 else provider.request_retry,
             )
+
+
+def _lacks(seat: Seat, now: float) -> bool:
+    standing = seat.offer.standing
+    return standing is not None and standing.state is CredentialState.REJECTED and standing.resumes_at > now

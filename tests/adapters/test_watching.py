@@ -81,3 +81,19 @@ def test_spark_is_mitigated_without_any_configuration() -> None:
         watch.look(1000.0 + second)
     firing = {view.rule.name for view in watch.alerts.views() if view.state is AlertState.FIRING}
     assert firing >= {"spark-errors", "spark-errors-critical"}
+
+
+def test_a_plan_without_spark_gets_the_fallback_after_the_first_refusal() -> None:
+    """What plus and team users saw: 404 model_not_found. One request finds out, the others are answered; nobody else is asked for spark."""
+    models = (Model("spark", "gpt-5.3-codex-spark"), Model("codex", "gpt-5.3-codex"))
+    conversation = Conversation(config(provider(models=models)))
+    missing = b'{"error":{"message":"The model does not exist","code":"model_not_found"}}'
+    asked = []
+    for status in (404, 200, 200):
+        conversation.client(post({"model": "gpt-5.3-codex-spark", "messages": []})).open()
+        asked.append(conversation.request_at()[2]["model"])
+        conversation.upstream(reply(missing if status == 404 else b"{}", status=status))
+    assert asked == ["spark", "codex", "codex"]
+    unlisted = Conversation(config(provider(models=models[1:])))
+    unlisted.client(post({"model": "gpt-5.3-codex-spark", "messages": []})).open()
+    assert unlisted.request_at()[2]["model"] == "codex"

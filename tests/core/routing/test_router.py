@@ -749,3 +749,21 @@ def test_whoever_comes_while_a_token_is_renewed_waits_for_it() -> None:
         now = step.until
     assert isinstance(step, GiveUp)
     assert now == NOW + 32
+
+
+def test_a_model_that_every_credential_lacks_is_diverted_until_somebody_may_have_it_again() -> None:
+    """Also one that nobody lists; a credential that has not said no is asked for the model itself."""
+    made = router(provider("a", "m", "n", keys=2), mitigations=(MitigationRule("m", "n"),))
+
+    def asked(now: float, outcome: Outcome) -> str:
+        plan = made.begin("m", ANONYMOUS, now)
+        step = plan.next(now)
+        assert isinstance(step, Choice)
+        plan.report(outcome, now)
+        return step.target.upstream_model
+
+    assert [asked(NOW, NO_MODEL), asked(NOW, NO_MODEL), asked(NOW, GOOD)] == ["m", "m", "n"]
+    assert asked(NOW + 43_201.0, GOOD) == "m"
+    made = router(provider("a", "n"), mitigations=(MitigationRule("m", "n"),))
+    assert asked(NOW, GOOD) == "n"
+    assert made.explain("m", NOW).steps == ("'n': 'm' is served by nobody: 'n' is asked for in its place",)
