@@ -82,7 +82,10 @@ class ScriptedUpstream:
         class Handler(_Handler):
             owner = upstream
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 256  # a hundred streams may begin at once
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -205,7 +208,7 @@ def _endless(handler: _Handler, _: int) -> None:
     handler.begin_stream()
     for number in range(100_000):
         handler.chunk(event(f"{number} "))
-        if select.select([handler.connection], [], [], 0.02)[0]:
+        if select.select([handler.connection], [], [], 0.1)[0]:
             break
     handler.until_left()
 
