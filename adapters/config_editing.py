@@ -8,19 +8,16 @@ file, whole or not at all. Plain scalars are texts here too: ``yes``, ``0123`` a
 import copy
 import hashlib
 import io
-import os
 import re
-import secrets
-import stat
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from dragoman.adapters.config_file import MAX_BYTES, ConfigFileError, LoadedConfig, printable, read_source
+from dragoman.adapters.whole_files import write_whole
 
 Data = dict[str, Any]
 _LOCK: Final = threading.Lock()  # one writer at a time, whoever made the object
@@ -84,8 +81,14 @@ class ConfigEditor:
             if seen is not None and tag_of(self.read()) != seen:
                 raise Stale(f"{self._path.name} has changed meanwhile: read it again.")
             loaded = self._check(content)
-            write_whole(self._path, content)
+            self._put(content)
         return loaded
+
+    def _put(self, content: bytes) -> None:
+        try:
+            write_whole(self._path, content)
+        except OSError as error:
+            raise EditError(printable(f"{self._path.name} cannot be written: {error.strerror}.")) from None
 
     def edit(self, change: Callable[[Data], None]) -> LoadedConfig:
         """Change values.
@@ -113,7 +116,7 @@ class ConfigEditor:
                     f"{self._path.name} is written in a way (aliases, perhaps) in which this cannot be changed alone: change it by hand."
                 )
             if content != before:
-                write_whole(self._path, content)
+                self._put(content)
         return loaded
 
 
@@ -248,37 +251,4 @@ def _reads_as_meant(text: str) -> bool:
         return False
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, with the permissions that it had.
-
-    Raises:
-        EditError: It cannot be written.
-
-    """
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        before = path.stat()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            if os.name == "posix":
-                with suppress(OSError):  # somebody else's file stays somebody else's, where we may
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        if os.name == "posix":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise EditError(printable(f"{path.name} cannot be written: {error.strerror}.")) from None
-
-
-__all__ = ["ConfigEditor", "ConfigFileError", "EditError", "Stale", "tag_of", "texts_of", "write_whole"]
+__all__ = ["ConfigEditor", "ConfigFileError", "EditError", "Stale", "tag_of", "texts_of"]

@@ -7,17 +7,16 @@ Nothing here returns a secret but `CredentialFiles.read`, which is the file itse
 
 import json
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from dragoman.adapters.config_file import printable
+from dragoman.adapters.whole_files import write_whole
 from dragoman.core.credentials.file_names import BadFileName, auth_index, name_of, normal_name
 from dragoman.core.credentials.files import FileCredential, parse_credential_file
 
@@ -344,25 +343,9 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner alone; where `path` is a link, what it leads to."""
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    """Write a file whole or not at all, readable by its owner alone; its folder is made if there is none."""
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True)
-        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with open(number, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        if os.name == "posix":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(path, data, is_secret=True)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise CredentialFileError(f"{path.name}: cannot be written: {error.strerror}") from None
