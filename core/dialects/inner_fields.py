@@ -11,21 +11,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from dragoman.core.chat.loss import Loss, dropped
+from dragoman.core.chat.loss import Loss, dropped, hint
 
 # Path of an object to the fields it has: names joined by dots, ``*`` for each item of a list.
 Table = Mapping[str, Sequence[str]]
+_MARKS = ("cache_control",)  # a cache is a matter of money and time: nothing in its marks changes an answer
 _HERE = ""  # in a tree, the fields of the object itself
 
 
 def unread(node: Mapping[str, Any], table: Table, dialect: str) -> Iterator[Loss]:
-    """A loss for each field of an object in `table` that is not in it and says something.
+    """A loss for each field of an object in `table` that is not in it and says something; within a cache's mark it is a hint.
 
     >>> list(unread({"a": [{"b": {"c": 1, "d": 2, "e": None}}]}, {"a.*.b": ("c",)}, "acme"))
     [Loss(path='a[0].b.d', kind='dropped', detail='acme has no such field that is known here')]
+    >>> [loss.kind for loss in unread({"cache_control": {"scope": 1}}, {"cache_control": ("type",)}, "acme")]
+    ['hint']
     """
     detail = f"{dialect} has no such field that is known here"
-    return (dropped(path, detail) for path in _walk(node, _tree(tuple(table.items())), ""))
+    for path in _walk(node, _tree(tuple(table.items())), ""):
+        of = path.rpartition(".")[0].rpartition(".")[2]
+        yield (hint if of in _MARKS else dropped)(path, detail)
 
 
 def _walk(value: Any, tree: Mapping[str, Any], path: str) -> Iterator[str]:
