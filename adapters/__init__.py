@@ -1,4 +1,4 @@
-"""The outside world: commands, files, the clock, the dice, logs.
+"""The outside world: commands, files, the clock, the dice, logs, management, notifications.
 
 Lives here: whatever touches the machine and is not a socket. May not live here: event loops (`transports`), decisions
 (`core`). Imports both.
