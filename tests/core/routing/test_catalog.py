@@ -13,7 +13,7 @@ from dragoman.core.answers import ModelCard
 from dragoman.core.config import Config, Credential, Model, Provider
 from dragoman.core.effects import Origin, Proxy
 from dragoman.core.errors import UnknownModel
-from dragoman.core.routing.catalog import Catalog
+from dragoman.core.routing.catalog import Catalog, auth_fields
 
 MODELS = (Model("up-1", "one"), Model("two", "two"))
 
@@ -203,3 +203,12 @@ def test_a_very_long_name_costs_nothing() -> None:
     assert time.perf_counter() - began < 0.5
     assert len(unknown.value.message) < 500
     assert "\n" not in unknown.value.message
+
+
+def test_who_wants_a_header_of_its_own() -> None:
+    """Anthropic itself wants its own header; who is compatible with it takes a bearer."""
+    official = attrs.evolve(a_provider("c"), dialect="claude", base_url="https://api.anthropic.com")
+    assert auth_fields(official, "k") == {"x-api-key": "k"}
+    assert auth_fields(attrs.evolve(official, base_url="https://acme.test"), "k") == {"authorization": "Bearer k"}
+    assert auth_fields(attrs.evolve(official, dialect="gemini"), "k") == {"x-goog-api-key": "k"}
+    assert auth_fields(official, None) == {}
