@@ -234,10 +234,15 @@ async def _race(found: Sequence[_Address], where: str, kind: FailureKind) -> soc
     finally:
         for one in pending:
             one.cancel()
-        await asyncio.gather(*tries, return_exceptions=True)
-        for one in tries:
-            if one is not winner and not one.cancelled() and one.exception() is None:
-                one.result().close()
+        try:
+            await asyncio.gather(*tries, return_exceptions=True)
+        except asyncio.CancelledError:
+            winner = None  # nobody is left to take its socket
+            raise
+        finally:
+            for one in tries:
+                if one is not winner and one.done() and not one.cancelled() and one.exception() is None:
+                    one.result().close()
     if winner is None:
         raise OpenError(kind, f"{where}: {reason(tries[-1].exception() or OSError('no address'))}")
     return winner.result()
