@@ -12,13 +12,13 @@ from typing import Final
 import attrs
 
 from dragoman.core.canary_specs import CanarySpec
+from dragoman.core.clientless import Clientless
 from dragoman.core.connection import ClientConnection
 from dragoman.core.effects import (
     CloseClient,
     CloseUpstream,
     ConnectFailure,
     Effect,
-    LocalAnswer,
     OpenUpstream,
     ReleaseUpstream,
     Serve,
@@ -28,7 +28,7 @@ from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
 from dragoman.core.operations.canaries import CanaryRequest, Schedule, Seen, judge, read_answer, requests_of
 from dragoman.core.operations.canary_tally import Verdict
-from dragoman.core.upstream import Upstream
+from dragoman.core.upstream import AnswerTooLong, WholeAnswer
 
 _LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer
 LOOK: Final = 2.0  # seconds between looks whether the gateway has another configuration
@@ -45,9 +45,7 @@ class _Run:
         self.attempts: dict[int, int] = {}  # numbers within the connection, and outside
         self.until = math.inf
         self.request: CanaryRequest = self.left[0]
-        self._answer: Upstream | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._answer: WholeAnswer | None = None
 
     def begin(self, gateway: Gateway, now: float) -> list[Effect]:
         """Send the next request on a connection of its own."""
@@ -55,7 +53,7 @@ class _Run:
         self.connection = ClientConnection(gateway, now, "canary", canary=self.spec.name)
         self.attempts = {}
         self.until = now + self.spec.timeout
-        self._answer, self._pieces, self._size = Upstream(gateway.heads), [], 0
+        self._answer = WholeAnswer(gateway.heads, _LIMIT)
         lines = [f"POST {request.path} HTTP/1.1", "host: dragoman", f"content-length: {len(request.body)}"]
         lines += [f"{name}: {value}" for name, value in request.fields]
         return self.connection.client_sent("\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + request.body, now)
@@ -66,20 +64,17 @@ class _Run:
         if answer is None:
             return
         try:
-            if data:
-                piece = answer.receive_data(data)
-                self._pieces.append(piece)
-                self._size += len(piece)
-            else:
-                answer.receive_end()
+            whole = answer.take(data)
+        except AnswerTooLong:
+            self.end("the answer is too long")
+            return
         except UpstreamError:
             self.end("the answer was cut")
             return
-        if self._size > _LIMIT:
-            self.end("the answer is too long")
-        elif answer.is_complete and answer.head is not None:
-            fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.head.fields}
-            self._see(read_answer(self.spec, self.request.streams, answer.head.status, fields, b"".join(self._pieces)))
+        if whole is not None:
+            head, body = whole
+            fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}
+            self._see(read_answer(self.spec, self.request.streams, head.status, fields, body))
 
     def end(self, problem: str) -> None:
         """The request came to nothing."""
@@ -95,7 +90,7 @@ class _Run:
         return self._answer is None
 
 
-class CanaryRuns:
+class CanaryRuns(Clientless):
     """Runs the canaries of a gateway's configuration.
 
     Args:
@@ -105,8 +100,6 @@ class CanaryRuns:
         record: Told of each run: the canary, and what it came to.
 
     """
-
-    is_reading = False
 
     def __init__(
         self,
@@ -225,20 +218,8 @@ class CanaryRuns:
         run, connection, inside = found
         return self._perform(run, connection.upstream_sent(inside, data, now), now)
 
-    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
-        """Canaries ask nothing that is answered outside the core."""
-        return []
-
-    def client_sent(self, data: bytes, now: float) -> list[Effect]:
-        """There is no client."""
-        return []
-
     def drain(self, now: float) -> list[Effect]:
         """Stop; what is under way is no verdict."""
         self._is_over = True
         runs, self._runs = list(self._runs.values()), {}
         return [effect for run in runs for effect in self._leave(run, now)]
-
-    def abort(self, now: float) -> list[Effect]:
-        """Stop."""
-        return self.drain(now)

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
+from dragoman.core.clientless import Clientless
 from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
     Effect,
-    LocalAnswer,
     OpenUpstream,
     ReleaseUpstream,
     WriteUpstream,
@@ -23,7 +23,7 @@ from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
 from dragoman.core.passthrough import forwarded_fields
 from dragoman.core.routing.catalog import Target
-from dragoman.core.upstream import Upstream
+from dragoman.core.upstream import WholeAnswer
 
 _AGAIN: Final = 3600.0  # seconds until a provider that answered is asked again
 _SOON: Final = 120.0  # and one that did not
@@ -55,15 +55,13 @@ _DECODER: Final = msgspec.json.Decoder(_List)
 class _Asking:
     """One provider being asked."""
 
-    def __init__(self, target: Target, upstream: Upstream, until: float) -> None:
+    def __init__(self, target: Target, answer: WholeAnswer, until: float) -> None:
         self.target = target
-        self.upstream = upstream
+        self.answer = answer
         self.until = until
-        self.pieces: list[bytes] = []
-        self.size = 0
 
 
-class ModelListing:
+class ModelListing(Clientless):
     """Asks the providers of a gateway for their models.
 
     Args:
@@ -72,8 +70,6 @@ class ModelListing:
         look: Seconds between looks whether the gateway has another configuration; never, unless somebody reloads it.
 
     """
-
-    is_reading = False
 
     def __init__(self, gateway: Gateway, now: float, *, look: float = math.inf) -> None:
         self._gateway = gateway
@@ -106,7 +102,9 @@ class ModelListing:
             if now >= at:
                 del self._due[target]
                 self._attempts += 1
-                self._asking[self._attempts] = _Asking(target, Upstream(self._gateway.heads), now + _PATIENCE)
+                self._asking[self._attempts] = _Asking(
+                    target, WholeAnswer(self._gateway.heads, _LIMIT), now + _PATIENCE
+                )
                 effects.append(OpenUpstream(self._attempts, target.origin))
         return effects
 
@@ -143,30 +141,22 @@ class ModelListing:
         asking = self._asking.get(attempt)
         if asking is None:
             return []
-        upstream = asking.upstream
         try:
-            if data:
-                piece = upstream.receive_data(data)
-                asking.pieces.append(piece)
-                asking.size += len(piece)
-            else:
-                upstream.receive_end()
+            whole = asking.answer.take(data)
         except UpstreamError:
             self._failed(attempt, now)
             return [CloseUpstream(attempt)]
-        if asking.size > _LIMIT:
-            self._failed(attempt, now)
-            return [CloseUpstream(attempt)]
-        if not upstream.is_complete or upstream.head is None:
+        if whole is None:
             return []
-        names = read_models(b"".join(asking.pieces)) if upstream.head.status == 200 else []
+        head, body = whole
+        names = read_models(body) if head.status == 200 else []
         if names:
             self._gateway.router.catalog.learn(asking.target, names)
             del self._asking[attempt]
             self._ask_again(asking.target, now + _AGAIN)
         else:
             self._failed(attempt, now)
-        return [ReleaseUpstream(attempt) if upstream.may_be_kept else CloseUpstream(attempt)]
+        return [ReleaseUpstream(attempt) if asking.answer.may_be_kept else CloseUpstream(attempt)]
 
     def _failed(self, attempt: int, now: float) -> None:
         asking = self._asking.pop(attempt, None)
@@ -177,23 +167,11 @@ class ModelListing:
         if target in self._known:
             self._due[target] = at
 
-    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
-        """Nothing is served."""
-        return []
-
-    def client_sent(self, data: bytes, now: float) -> list[Effect]:
-        """There is no client."""
-        return []
-
     def drain(self, now: float) -> list[Effect]:
         """Stop."""
         self._is_over = True
         asked, self._asking = list(self._asking), {}
         return [CloseUpstream(attempt) for attempt in asked]
-
-    def abort(self, now: float) -> list[Effect]:
-        """Stop."""
-        return self.drain(now)
 
 
 def read_models(body: bytes) -> list[str]:

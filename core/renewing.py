@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from dragoman.core.clientless import Clientless
 from dragoman.core.config import Config, Credential, Renewal
 from dragoman.core.credentials.oauth import (
     NewToken,
@@ -25,14 +26,13 @@ from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
     Effect,
-    LocalAnswer,
     OpenUpstream,
     Origin,
     WriteUpstream,
 )
 from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
-from dragoman.core.upstream import Upstream
+from dragoman.core.upstream import WholeAnswer
 from dragoman.core.urls import parse_proxy, split_url
 
 LOOK: Final = 0.1  # seconds between looks for who was refused and what was saved
@@ -75,15 +75,13 @@ class _Asking:
     """A token endpoint being asked."""
 
     def __init__(
-        self, identity: str, renewal: Renewal, upstream: Upstream, until: float, is_second: bool = False
+        self, identity: str, renewal: Renewal, answer: WholeAnswer, until: float, is_second: bool = False
     ) -> None:
         self.identity = identity
         self.renewal = renewal
-        self.upstream = upstream
+        self.answer = answer
         self.until = until
         self.is_second = is_second
-        self.pieces: list[bytes] = []
-        self.size = 0
 
 
 class _Holder:
@@ -99,7 +97,7 @@ class _Holder:
         self.saving: NewToken | None = None
 
 
-class TokenRenewal:
+class TokenRenewal(Clientless):
     """Renews the tokens of a gateway's credentials.
 
     Args:
@@ -112,8 +110,6 @@ class TokenRenewal:
         sign: Signs with a private key (PEM), RS256; raises ValueError where it cannot, with a reason for people.
 
     """
-
-    is_reading = False
 
     def __init__(
         self,
@@ -229,8 +225,8 @@ class TokenRenewal:
     ) -> None:
         self._attempts += 1
         holder.attempt = self._attempts
-        upstream = Upstream(self._gateway.heads)
-        self._asking[self._attempts] = _Asking(identity, holder.life.renewal, upstream, now + _PATIENCE, is_second)
+        answer = WholeAnswer(self._gateway.heads, _LIMIT)
+        self._asking[self._attempts] = _Asking(identity, holder.life.renewal, answer, now + _PATIENCE, is_second)
         # A kept connection that turns out to be dead would leave open whether the refresh token was used.
         effects.append(OpenUpstream(self._attempts, holder.origin, fresh=True))
 
@@ -267,23 +263,15 @@ class TokenRenewal:
         asking = self._asking.get(attempt)
         if asking is None:
             return []
-        upstream = asking.upstream
         try:
-            if data:
-                piece = upstream.receive_data(data)
-                asking.pieces.append(piece)
-                asking.size += len(piece)
-            else:
-                upstream.receive_end()
-            if asking.size > _LIMIT:
-                raise UpstreamError("too long")
+            whole = asking.answer.take(data)
         except UpstreamError:
             self._missed(attempt, NoToken(False, "its token could not be renewed: the answer was cut or no HTTP"), now)
             return [CloseUpstream(attempt)]
-        head = upstream.head
-        if not upstream.is_complete or head is None:
+        if whole is None:
             return []
-        answer = parse_answer(head.status, head.fields, b"".join(asking.pieces), now)
+        head, body = whole
+        answer = parse_answer(head.status, head.fields, body, now)
         if isinstance(answer, NoToken):
             self._missed(attempt, answer, now)
         else:
@@ -335,14 +323,6 @@ class TokenRenewal:
         self._record(RenewalNews(holder.provider, holder.label, "" if renewed else life.reason, next_at))
 
     # --- the rest of the border ---
-
-    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
-        """Nothing is served."""
-        return []
-
-    def client_sent(self, data: bytes, now: float) -> list[Effect]:
-        """There is no client."""
-        return []
 
     def drain(self, now: float) -> list[Effect]:
         """Begin nothing more. What was asked for is waited for: the token it was asked with may be good no more."""

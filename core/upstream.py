@@ -128,3 +128,47 @@ class Upstream:
             except CodingError as error:
                 raise UpstreamError(f"answered in a way nobody asked for: {error}") from None
         return True
+
+
+class AnswerTooLong(UpstreamError):
+    """An answer is longer than anybody wants to keep."""
+
+
+class WholeAnswer:
+    """One answer, collected.
+
+    Args:
+        heads: The gateway's reader of heads.
+        limit: The longest body taken, in bytes, decoded.
+
+    """
+
+    def __init__(self, heads: HeadReader, limit: int) -> None:
+        self._upstream = Upstream(heads)
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether the connection is sound for another exchange."""
+        return self._upstream.may_be_kept
+
+    def take(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
+        """Take what arrived, nothing for the end of the connection; gives head and body once the answer is whole.
+
+        Raises:
+            AnswerTooLong: It is over the limit.
+            UpstreamError: It was cut, or is no HTTP.
+
+        """
+        upstream = self._upstream
+        if data:
+            piece = upstream.receive_data(data)
+            self._pieces.append(piece)
+            self._size += len(piece)
+        else:
+            upstream.receive_end()
+        if self._size > self._limit:
+            raise AnswerTooLong(f"answered with more than {self._limit} bytes")
+        return (upstream.head, b"".join(self._pieces)) if upstream.is_complete and upstream.head is not None else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.errors import UpstreamError
 from dragoman.core.http_heads import HeadReader
-from dragoman.core.upstream import Upstream
+from dragoman.core.upstream import AnswerTooLong, Upstream, WholeAnswer
 from tests.strategies import cuts_of, mutations_of
 
 
@@ -213,3 +213,28 @@ def test_small_pieces_cost_no_more_than_their_length() -> None:
     for _ in range(100_000):
         assert up.receive_data(b"1\r\na\r\n") == b"a"
     assert time.perf_counter() - began < 3.0
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+
+
+@given(st.integers(0, len(HEAD) + 4), st.integers(0, len(HEAD) + 4))
+def test_a_whole_answer_is_the_same_however_it_is_cut(one: int, other: int) -> None:
+    data = HEAD + b"body"
+    answer = WholeAnswer(HeadReader(), 4)
+    cuts = sorted((one, other))
+    pieces = [piece for piece in (data[: cuts[0]], data[cuts[0] : cuts[1]], data[cuts[1] :]) if piece]
+    *before, last = [answer.take(piece) for piece in pieces]
+    assert before == [None] * len(before)
+    assert last is not None
+    assert (last[0].status, last[1]) == (200, b"body")
+    assert answer.may_be_kept
+
+
+def test_a_whole_answer_has_a_limit_and_an_end() -> None:
+    with pytest.raises(AnswerTooLong):
+        WholeAnswer(HeadReader(), 3).take(HEAD + b"body")
+    answer = WholeAnswer(HeadReader(), 4)
+    assert answer.take(HEAD + b"bo") is None
+    with pytest.raises(UpstreamError):
+        answer.take(b"")
