@@ -63,3 +63,32 @@ def test_folder_has_one_name(folder: str) -> None:
 def test_link_leads_to_folder(folder: str) -> None:
     """Type checkers and editors find the folders through the links in dragoman/."""
     assert (ROOT / folder).samefile(ROOT / "dragoman" / folder)
+
+
+# What a gateway with a key and a model does without until it listens: others' modules, and our own folders and files.
+SPARED = {
+    "apprise", "asyncio", "cryptography", "difflib", "email", "http", "logging", "opentelemetry", "prometheus_client", "sqlite3", "trio", "uvloop", "zoneinfo",
+    "dragoman.adapters.connect", "dragoman.adapters.demo_provider", "dragoman.adapters.doctor", "dragoman.adapters.management",
+    "dragoman.adapters.prometheus", "dragoman.adapters.simulation", "dragoman.adapters.storage", "dragoman.adapters.telemetry",
+    "dragoman.core.dialects.claude", "dragoman.core.dialects.code_assist", "dragoman.core.dialects.gemini",
+    "dragoman.core.dialects.openai_chat", "dragoman.core.dialects.openai_responses", "dragoman.core.ledger",
+}  # fmt: skip
+MOST_MODULES = 140  # of our own; a new one that a start can do without is loaded where it is used
+
+
+def test_start_loads_what_it_needs(tmp_path: Path) -> None:
+    """What is loaded when the gateway begins to listen decides how soon it does: counted, for time depends on the machine."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"host: 127.0.0.1\nport: 0\napi-keys: [k]\nauth-dir: {tmp_path}\nstate-file: none\n"
+        "claude-api-key: [{api-key: sk, models: [{name: m}]}]\n"
+    )
+    code = (
+        "import sys\nfrom dragoman.adapters import assembly\nfrom dragoman.adapters.cli import dragoman\n"
+        "def listen(host, port):\n    print(*sys.modules)\n    raise SystemExit(0)\n"
+        f"assembly.listen_tcp = listen\ndragoman(['serve', '--config', {str(config)!r}])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = out.split()
+    assert not [name for name in loaded for spared in SPARED if f"{name}.".startswith(f"{spared}.")]
+    assert 50 < len([name for name in loaded if name.startswith("dragoman.")]) <= MOST_MODULES

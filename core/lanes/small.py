@@ -1,7 +1,7 @@
 """The smaller operations: tokens counted beforehand, and embeddings, between different dialects.
 
 Where a provider cannot count, the gateway estimates, and says so: the header ``x-dragoman-estimate``, and ``estimated`` in the body, which
-the SDKs let pass.
+the SDKs let pass. What only one dialect has (its counts, its embeddings) is loaded where it is spoken, as dialects are.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,6 @@ from dragoman.core.chat.counting import TokenCount
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.request import ChatRequest, Thinking
 from dragoman.core.dialects import DIALECTS
-from dragoman.core.dialects.gemini import count as gemini_count
-from dragoman.core.dialects.gemini import embeddings
-from dragoman.core.dialects.openai_responses import endpoints as responses_endpoints
 from dragoman.core.endpoints import Operation
 from dragoman.core.errors import BadAnswer, ClientError, UpstreamError
 from dragoman.core.http_heads import Field, ResponseHead
@@ -116,6 +113,8 @@ class Embedding(_Whole, Between):
 
     def __init__(self, ask: Ask, target: Target) -> None:
         super().__init__(ask, target)
+        from dragoman.core.dialects.gemini import embeddings
+
         if self._source == "gemini":
             self._request = embeddings.parse_gemini_request(ask.body, model=ask.peek.model)
             self.path = path_of(target, Operation.EMBEDDINGS)
@@ -127,6 +126,8 @@ class Embedding(_Whole, Between):
 
     def answer(self, head: ResponseHead, body: bytes, now: float) -> Reply:
         """The vectors in the client's words."""
+        from dragoman.core.dialects.gemini import embeddings
+
         if self._source == "gemini":
             text = embeddings.build_gemini_answer(embeddings.parse_openai_answer(body), self._request)
         else:
@@ -136,13 +137,17 @@ class Embedding(_Whole, Between):
 
 def _parse_counted(ask: Ask) -> tuple[ChatRequest, tuple[Loss, ...]]:
     if ask.endpoint.dialect == "gemini":
-        return gemini_count.parse_count_request(ask.body, model=ask.peek.model)
+        from dragoman.core.dialects.gemini.count import parse_count_request
+
+        return parse_count_request(ask.body, model=ask.peek.model)
     return DIALECTS[ask.endpoint.dialect].parse_request(ask.body)
 
 
 def _build_counted(request: ChatRequest, target: Target) -> tuple[bytes, tuple[Loss, ...]]:
     if target.dialect == "gemini":
-        return gemini_count.build_count_request(request, reader_of(target))
+        from dragoman.core.dialects.gemini.count import build_count_request
+
+        return build_count_request(request, reader_of(target))
     body, losses = DIALECTS[target.dialect].build_request(request, reader_of(target))
     node = loads(body)
     return dumps({key: node[key] for key in _COUNTED[target.dialect] if key in node}), losses
@@ -151,9 +156,13 @@ def _build_counted(request: ChatRequest, target: Target) -> tuple[bytes, tuple[L
 def _read_count(dialect: str, body: bytes) -> int:
     match dialect:
         case "gemini":
-            return gemini_count.parse_count_answer(body)
+            from dragoman.core.dialects.gemini.count import parse_count_answer
+
+            return parse_count_answer(body)
         case "openai_responses":
-            return responses_endpoints.parse_count(body).input
+            from dragoman.core.dialects.openai_responses.endpoints import parse_count
+
+            return parse_count(body).input
         case _:
             try:
                 node = loads(body)
@@ -168,9 +177,13 @@ def _read_count(dialect: str, body: bytes) -> int:
 def _write_count(dialect: str, tokens: int) -> bytes:
     match dialect:
         case "gemini":
-            return gemini_count.build_count_answer(tokens)
+            from dragoman.core.dialects.gemini.count import build_count_answer
+
+            return build_count_answer(tokens)
         case "openai_responses":
-            return responses_endpoints.build_count(TokenCount(tokens))
+            from dragoman.core.dialects.openai_responses.endpoints import build_count
+
+            return build_count(TokenCount(tokens))
         case _:
             return dumps({"input_tokens": tokens})
 

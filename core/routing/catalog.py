@@ -6,7 +6,6 @@ of one provider: a pool. Those of the highest priority come first. Providers tha
 collision (`Catalog.collisions`): nothing is wrong with it, but whoever wrote the configuration should know.
 """
 
-import difflib
 import hashlib
 import re
 from collections import OrderedDict
@@ -311,6 +310,8 @@ class Catalog:
         """The error for a name that nobody serves; it names what comes near and what `key` may ask for."""
         near: list[str] = []
         if len(model) <= _LONGEST_LIKELY:
+            import difflib  # a start does without it
+
             known = [*self._routes, *(f"{p}/..." for p in self._open)]
             names = [name for name in known if key is None or may_ask(key, name)]
             near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
