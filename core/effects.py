@@ -17,12 +17,15 @@ happened, each time with ``now``, and performs the effects that come back, in or
 
 Attempts are numbered within a connection. Every input about an upstream, or about what is served, brings its attempt back; the core drops what is late, so
 a transport needs no rite of cancellation: after CloseUpstream or ReleaseUpstream it may forget the number at once.
+
+Effects are msgspec Structs, not attrs values: there is one for each piece that is sent, and a Struct is made in a quarter of the time.
 """
 
 from collections.abc import Callable, Mapping
 from enum import Enum
 
 import attrs
+import msgspec
 
 
 @attrs.frozen
@@ -76,16 +79,14 @@ class FailureKind(Enum):
     LIMIT = "limit"  #: too many connections to this origin are open already
 
 
-@attrs.frozen
-class ConnectFailure:
+class ConnectFailure(msgspec.Struct, frozen=True, gc=False):
     """Why an upstream connection could not be opened, with a sentence for people; no secrets in it."""
 
     kind: FailureKind
     detail: str
 
 
-@attrs.frozen
-class OpenUpstream:
+class OpenUpstream(msgspec.Struct, frozen=True, gc=False):
     """Open a connection to `origin`, or take an idle one; then call `upstream_opened` (or `upstream_failed`).
 
     With `fresh` an idle connection will not do: the last one turned out to be dead.
@@ -96,37 +97,32 @@ class OpenUpstream:
     fresh: bool = False
 
 
-@attrs.frozen
-class WriteUpstream:
+class WriteUpstream(msgspec.Struct, frozen=True, gc=False):
     """Send to the provider."""
 
     attempt: int
     data: bytes
 
 
-@attrs.frozen
-class ReleaseUpstream:
+class ReleaseUpstream(msgspec.Struct, frozen=True, gc=False):
     """The answer is complete and the connection sound: keep it for the next exchange with its origin."""
 
     attempt: int
 
 
-@attrs.frozen
-class CloseUpstream:
+class CloseUpstream(msgspec.Struct, frozen=True, gc=False):
     """Close the connection (or stop opening it), whatever is in flight: the provider should notice at once."""
 
     attempt: int
 
 
-@attrs.frozen
-class WriteClient:
+class WriteClient(msgspec.Struct, frozen=True, gc=False):
     """Send to the client."""
 
     data: bytes
 
 
-@attrs.frozen
-class CloseClient:
+class CloseClient(msgspec.Struct, frozen=True, gc=False):
     """Flush what was written, close our side, and drop the connection.
 
     A transport should shut down writing, then read and drop for a short while what the client still sends (RFC 9112,
@@ -181,8 +177,7 @@ class LocalAnswer:
 Step = LocalAnswer | Callable[[], "Step"]
 
 
-@attrs.frozen
-class Serve:
+class Serve(msgspec.Struct, frozen=True, gc=False):
     """Have `request` answered outside the core; then call `served`. Whoever leaves meanwhile is not told of it."""
 
     attempt: int
