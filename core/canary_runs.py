@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from msgspec.structs import replace
+import msgspec
 
 from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.clientless import Clientless
@@ -178,10 +178,10 @@ class CanaryRuns(Clientless):
                     self._attempts += 1
                     run.attempts[effect.attempt] = self._attempts
                     self._by_attempt[self._attempts] = run, effect.attempt
-                    effects.append(replace(effect, attempt=self._attempts))
+                    effects.append(msgspec.structs.replace(effect, attempt=self._attempts))
                 case _:
                     outside = run.attempts[effect.attempt]
-                    effects.append(replace(effect, attempt=outside))
+                    effects.append(msgspec.structs.replace(effect, attempt=outside))
                     if isinstance(effect, ReleaseUpstream | CloseUpstream):
                         self._by_attempt.pop(outside, None)
         return effects
