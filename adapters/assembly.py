@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -33,11 +33,7 @@ from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.log_files import LogFile
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.reloading import PERIOD, ConfigWatch, Reloading, on_hangup, settled_changes
-from dragoman.adapters.renewals import Renewals
-from dragoman.adapters.request_logs import RequestLogs
-from dragoman.adapters.signing import sign
 from dragoman.adapters.watching import STEP, Watch
-from dragoman.core.canary_runs import CanaryRuns
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_nodes import Notice
 from dragoman.core.config_parsing import check_exposure
@@ -51,12 +47,13 @@ from dragoman.core.journal import Journal
 from dragoman.core.listing import ModelListing
 from dragoman.core.operations.metrics import OTHER, plain_model
 from dragoman.core.providers import discover
-from dragoman.core.renewing import RenewalNews, TokenRenewal
 from dragoman.core.urls import parse_host
 from dragoman.transports.driver import Connection
 from dragoman.transports.listeners import listen_tcp, listen_unix
 from dragoman.transports.services import Service, Settings
-from dragoman.transports.tls import server_context
+
+if TYPE_CHECKING:
+    import ssl
 
 CONFIG_VARIABLE: Final = "DRAGOMAN_CONFIG"
 DEFAULT_CONFIG: Final = "config.yaml"
@@ -243,7 +240,7 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         Service(
             listeners,
             lambda peer: ClientConnection(gateway, clock.now(), peer),
-            server_context(config.tls.cert, config.tls.key) if config.tls is not None else None,
+            None if config.tls is None else _tls(config.tls),
             config.limits.client_connections,
         )
     )
@@ -261,6 +258,9 @@ def serve(plan: Plan, announce: Callable[[int], None]) -> None:
         on_ready=lambda: _begin(announce, port),
         on_error=lambda error: logs.error("connection failed", error=f"{type(error).__name__}: {error}"),
     )
+    from dragoman.adapters.request_logs import RequestLogs
+    from dragoman.core.canary_runs import CanaryRuns
+
     if plan.transport == "trio":
         from dragoman.transports.on_trio.server import run
     else:
@@ -427,6 +427,9 @@ def _watched(
 @contextmanager
 def _renewed(gateway: Gateway, clock: Clock, logs: Logs) -> Iterator[Connection]:
     """Keep the tokens of credential files valid while the block runs; gives the job for that."""
+    from dragoman.adapters.renewals import Renewals
+    from dragoman.adapters.signing import sign
+    from dragoman.core.renewing import RenewalNews, TokenRenewal
 
     def record(news: RenewalNews) -> None:
         wait = None if news.next_at is None else round(max(0.0, news.next_at - clock.now()), 1)
@@ -498,6 +501,12 @@ def _record(journal: Journal, gateway: Gateway, logs: Logs, hearers: Sequence[Ca
         )
     for switch in gateway.router.take_switches():
         logs.warning("mitigation", model=switch.model, fallback=switch.fallback, detail=str(switch))
+
+
+def _tls(files: ServerTLS) -> "ssl.SSLContext":
+    from dragoman.transports.tls import server_context
+
+    return server_context(files.cert, files.key)
 
 
 def _demo(config: Config) -> tuple[Service, Config]:

@@ -67,13 +67,14 @@ def test_link_leads_to_folder(folder: str) -> None:
 
 # What a gateway with a key and a model does without until it listens: others' modules, and our own folders and files.
 SPARED = {
-    "apprise", "asyncio", "cryptography", "difflib", "email", "http", "logging", "opentelemetry", "prometheus_client", "sqlite3", "trio", "uvloop", "zoneinfo",
+    "apprise", "asyncio", "cryptography", "difflib", "email", "http", "logging", "opentelemetry", "prometheus_client", "sqlite3", "ssl", "trio", "uvloop", "zoneinfo",
     "dragoman.adapters.connect", "dragoman.adapters.demo_provider", "dragoman.adapters.doctor", "dragoman.adapters.management",
     "dragoman.adapters.prometheus", "dragoman.adapters.simulation", "dragoman.adapters.storage", "dragoman.adapters.telemetry",
     "dragoman.core.dialects.claude", "dragoman.core.dialects.code_assist", "dragoman.core.dialects.gemini",
-    "dragoman.core.dialects.openai_chat", "dragoman.core.dialects.openai_responses", "dragoman.core.ledger",
+    "dragoman.core.dialects.openai_chat", "dragoman.core.dialects.openai_responses", "dragoman.core.canary_runs", "dragoman.core.ledger",
+    "dragoman.core.redaction", "dragoman.core.renewing",
 }  # fmt: skip
-MOST_MODULES = 140  # of our own; a new one that a start can do without is loaded where it is used
+MOST_MODULES = 132  # of our own; a new one that a start can do without is loaded where it is used
 
 
 def test_start_loads_what_it_needs(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 import errno
 import socket
-import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from dragoman.core.effects import LocalRequest, Step
 from dragoman.transports.driver import Connection
 from dragoman.transports.serving import serve_nothing
+
+if TYPE_CHECKING:
+    import ssl  # OpenSSL is loaded with the event loops, once the gateway listens
 
 LAST_WORDS: Final = 2.0  # seconds for what was said at the very end to reach the clients
 GLANCES: Final = 100  # at jobs that finish what they have begun, within that time
@@ -35,7 +37,7 @@ class Service:
 
     listeners: Sequence[socket.socket]
     connect: Callable[[str], Connection]
-    tls: ssl.SSLContext | None = None
+    tls: "ssl.SSLContext | None" = None
     limit: int = 10_000
 
 
