@@ -1,6 +1,7 @@
 """Equal dialects: streams and requests pass as they are, but for what must change."""
 
 import json
+import re
 import time
 from typing import Any
 
@@ -157,6 +158,23 @@ def test_usage_is_found_where_it_stands() -> None:
 def test_ends_and_errors_are_noticed(text: bytes, is_terminated: bool, has_failed: bool) -> None:
     _, relay = relayed([text], hide_usage=False)
     assert (relay.is_terminated, relay.has_failed) == (is_terminated, has_failed)
+
+
+WORDS = st.sampled_from([
+    b"data: ", b"data:", b" ", b"\t", b"[DONE]", b'{"error"', b":", b"null", b"{}", b"\n", b"\r", b"\r\n", b"\n\n", b"x", b"data: [DONE]\n\n",
+    b'data: {"error":{}}\n\n',
+])  # fmt: skip
+
+
+@given(st.lists(WORDS, max_size=12).map(b"".join))
+def test_ends_and_errors_are_those_at_the_start_of_a_line(text: bytes) -> None:
+    """However they are looked for: this is what is meant."""
+    relay = StreamRelay(hide_usage=False)
+    passed = relay.feed(text)
+    assert relay.is_terminated == bool(re.search(rb"^data: ?\[DONE\][ \t]*\r?$", passed, re.MULTILINE))
+    assert relay.has_failed == bool(re.search(rb'^data: ?\{"error"[ \t]*:(?![ \t]*null)', passed, re.MULTILINE))
+    ends = [at.end() for at in re.finditer(rb"\n(?=(\r?\n))", text)]
+    assert len(passed) == max((end + len(re.match(rb"\r?\n", text[end:])[0]) for end in ends), default=0)  # type: ignore[index]  # it was looked for
 
 
 def test_events_without_end_go_on_in_pieces() -> None:
