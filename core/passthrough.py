@@ -60,11 +60,12 @@ _NO_DETAILS: Final = _Details()
 
 _LINE_FEED: Final = 10
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
-_DONE_MARK: Final = b"[DONE]"
+# Marks of five bytes at most: bytes.find takes a third of the time for those.
+_DONE_MARK: Final = b"[DON"
 _DONE: Final = re.compile(rb"\[DONE\][ \t]*+\r?$", re.MULTILINE)
-_ERROR_MARK: Final = b'{"error"'
+_ERROR_MARK: Final = b'{"err'
 _ERROR: Final = re.compile(rb'\{"error"[ \t]*+:(?![ \t]*+null)')
-_NULL: Final = re.compile(rb"[ \t]*:[ \t]*null")
+_USAGE: Final = re.compile(rb'"usage"[ \t]*+:[ \t]*+\{')  # null in every chunk but the last, by some
 
 
 def build_request_body(body: bytes, peek: RequestPeek, upstream_model: str, *, ask_usage: bool) -> bytes:
@@ -201,11 +202,9 @@ class StreamRelay:
         """Read usage where it is said, and cut the events that say nothing else if they are to be hidden."""
         kept: list[bytes] = []
         kept_to = 0
-        at = data.find(b'"usage"')
-        while at >= 0:
-            if _NULL.match(data, at + 7) is not None:  # said in every chunk, by some
-                at = data.find(b'"usage"', at + 7)
-                continue
+        found = _USAGE.search(data)
+        while found is not None:
+            at = found.start()
             start = data.rfind(b"\n", kept_to, at) + 1 or kept_to
             end = data.find(b"\n", at)
             end = end if end >= 0 else len(data)
@@ -220,7 +219,7 @@ class StreamRelay:
                     kept.append(data[kept_to:begin])
                     blank = _BLANK_LINE.search(data, end)
                     kept_to = end = blank.end() if blank is not None else len(data)
-            at = data.find(b'"usage"', end)
+            found = _USAGE.search(data, end)
         return b"".join([*kept, data[kept_to:]]) if kept else data
 
 
