@@ -91,6 +91,11 @@ class ClientLink(Protocol):
         ...
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has stopped reading, until `wake`."""
+        ...
+
+    @property
     def unsent(self) -> int:
         """How many bytes the socket has not taken yet."""
         ...
@@ -116,6 +121,7 @@ class Nobody:
     """The client of a job: there is none."""
 
     is_backed_up = False
+    is_waiting = False
     unsent = 0
 
     def write(self, data: bytes) -> None:
@@ -388,10 +394,13 @@ class Driver:
         if self._is_gone:
             return
         try:
-            self._perform(tell(*what, self._now()))
-            if self.is_reading:
+            effects = tell(*what, self._now())
+            if effects:
+                self._perform(effects)
+            if self.client.is_waiting and self.is_reading:
                 self.client.wake()
-            self._timers.watch(self)
+            if self.next_deadline() < self.watched_at:
+                self._timers.watch(self)
         except Exception as error:
             self._fail(error)
 
@@ -407,35 +416,36 @@ class Driver:
         while at < len(effects):
             effect = effects[at]
             at += 1
-            match effect:
-                case WriteClient():
-                    pieces = [effect.data]
-                    while at < len(effects) and isinstance(more := effects[at], WriteClient):
-                        pieces.append(more.data)
-                        at += 1
-                    self.client.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-                case WriteUpstream(attempt):
-                    pieces = [effect.data]
-                    while (
-                        at < len(effects) and isinstance(more := effects[at], WriteUpstream) and more.attempt == attempt
-                    ):
-                        pieces.append(more.data)
-                        at += 1
-                    if attempt in self._handles:
-                        self._handles[attempt].write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-                case OpenUpstream():
-                    effects += self._open(effect)
-                case Serve():
-                    effects += self._serve(effect)
-                case ReleaseUpstream():
-                    if effect.attempt in self._handles:
-                        self._handles.pop(effect.attempt).release()
-                case CloseUpstream():
-                    if effect.attempt in self._handles:
-                        self._handles.pop(effect.attempt).close()
-                case CloseClient():
-                    if not self._is_closing:
-                        self._begin_closing()
+            # Asked of every piece of every stream, so the most frequent first, and by identity: `match` takes three times as long.
+            if type(effect) is WriteClient:
+                data = effect.data
+                while at < len(effects) and isinstance(more := effects[at], WriteClient):
+                    data += more.data
+                    at += 1
+                self.client.write(data)
+            elif type(effect) is WriteUpstream:
+                data = effect.data
+                while (
+                    at < len(effects)
+                    and isinstance(more := effects[at], WriteUpstream)
+                    and more.attempt == effect.attempt
+                ):
+                    data += more.data
+                    at += 1
+                if effect.attempt in self._handles:
+                    self._handles[effect.attempt].write(data)
+            elif type(effect) is OpenUpstream:
+                effects += self._open(effect)
+            elif type(effect) is ReleaseUpstream:
+                if effect.attempt in self._handles:
+                    self._handles.pop(effect.attempt).release()
+            elif type(effect) is CloseUpstream:
+                if effect.attempt in self._handles:
+                    self._handles.pop(effect.attempt).close()
+            elif type(effect) is Serve:
+                effects += self._serve(effect)
+            elif not self._is_closing:  # CloseClient
+                self._begin_closing()
 
     def _serve(self, effect: Serve) -> list[Effect]:
         answer = self._serving.begin(effect.request, functools.partial(self._served, effect.attempt))

@@ -13,6 +13,7 @@ class Link(asyncio.Protocol):
 
     Attributes:
         is_backed_up: More bytes wait for the socket to take them than should.
+        is_waiting: It has stopped reading, until `wake`.
         is_closed: It is gone, or going.
 
     """
@@ -21,7 +22,7 @@ class Link(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.is_backed_up = False
         self.is_closed = False
-        self._is_paused = False
+        self.is_waiting = False
         self._is_finishing = False
 
     @property
@@ -52,14 +53,14 @@ class Link(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Leave what comes in the socket for now."""
-        if not self._is_paused and not self.is_closed and self.transport is not None:
-            self._is_paused = True
+        if not self.is_waiting and not self.is_closed and self.transport is not None:
+            self.is_waiting = True
             self.transport.pause_reading()
 
     def wake(self) -> None:
         """Reading is wanted again."""
-        if self._is_paused and not self.is_closed and self.transport is not None:
-            self._is_paused = False
+        if self.is_waiting and not self.is_closed and self.transport is not None:
+            self.is_waiting = False
             self.transport.resume_reading()
 
     def pause_writing(self) -> None:

@@ -96,6 +96,11 @@ class End:
         finally:
             self._is_reading_now = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something has arrived that is not read, until `wake`."""
+        return bool(self._unread)
+
     def wake(self) -> None:
         """Reading may be wanted again."""
         if self._unread:

@@ -26,6 +26,7 @@ class Link:
 
     Attributes:
         is_backed_up: Bytes wait for the socket to take them.
+        is_waiting: It has stopped reading, until `wake`.
         is_closed: `close` was called.
 
     """
@@ -36,6 +37,7 @@ class Link:
         self._nursery = nursery
         self._kept: deque[bytes | memoryview] = deque()
         self._woken: trio.Event | None = None
+        self.is_waiting = False
         self._is_finishing = False
         self.is_backed_up = False
         self.is_closed = False
@@ -78,6 +80,7 @@ class Link:
     def wake(self) -> None:
         """Whoever waits in `_until_woken` goes on."""
         if self._woken is not None:
+            self.is_waiting = False
             self._woken.set()
             self._woken = None
 
@@ -85,6 +88,7 @@ class Link:
         """Called when what was kept is sent, or never will be."""
 
     async def _until_woken(self) -> None:
+        self.is_waiting = True
         self._woken = trio.Event()
         await self._woken.wait()
 
