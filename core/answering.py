@@ -52,13 +52,16 @@ class Answering:
 
     def begin(self, status: int, fields: list[Field], length: int | None, now: float, effects: list[Effect]) -> None:
         """Write the head; `length` None: a stream follows."""
+        effects.append(WriteClient(self._head(status, fields, length, now)))
+
+    def _head(self, status: int, fields: list[Field], length: int | None, now: float) -> bytes:
         self.status = status
         self.first_byte_at = now
         fields = [*fields, (b"x-request-id", self.request_id.encode("ascii")), *self.extra]
         if self._cors:
             fields += self.cors_fields()
         self.fields = fields
-        effects.append(WriteClient(self._down.start_answer(status, fields, length=length)))
+        return self._down.start_answer(status, fields, length=length)
 
     def write(self, data: bytes, effects: list[Effect]) -> None:
         """Write a piece of the body; not empty."""
@@ -69,14 +72,17 @@ class Answering:
 
     def finish(self, data: bytes, effects: list[Effect]) -> None:
         """Write the last of the body, which may be nothing."""
+        end = self._last(data)
+        if end:
+            effects.append(WriteClient(end))
+
+    def _last(self, data: bytes) -> bytes:
         if data:
             self.bytes_out += len(data)
             if self.copy is not None:
                 self._copy(data)
             data = self._down.frame(data)
-        end = data + self._down.finish()
-        if end:
-            effects.append(WriteClient(end))
+        return data + self._down.finish()
 
     def tear(self) -> None:
         """The body will not be completed: closing without its end is the only honest thing left to say."""
@@ -85,8 +91,8 @@ class Answering:
     def whole(self, status: int, fields: list[Field], body: bytes, now: float, effects: list[Effect]) -> None:
         """Write a whole answer."""
         self.body = body
-        self.begin(status, fields, len(body), now, effects)
-        self.finish(body, effects)
+        head = self._head(status, fields, len(body), now)
+        effects.append(WriteClient(head + self._last(body)))
 
     def fail(
         self,

@@ -81,6 +81,8 @@ class Downstream:
         self._continue_due = False
         self._is_chunking = False
         self._is_bodiless = False
+        self._asked_by: RequestHead | None = None
+        self._asked: tuple[str, str, str, Mapping[bytes, bytes]] = ("", "", "", {})
         self.head: RequestHead | None = None
         self.keeps_alive = True
 
@@ -113,7 +115,7 @@ class Downstream:
             raise
 
     def _read(self) -> Request | None:
-        if self.head is None and not self._read_head():
+        if self.head is None and (not self._buffer or not self._read_head()):
             return None
         head, body = self.head, self._body
         if head is None or body is None:  # the request in hand was handed out
@@ -150,19 +152,23 @@ class Downstream:
             raise self._too_large()
 
     def _read_head(self) -> bool:
-        empty = _EMPTY_LINES.match(self._buffer)  # RFC 9112, section 2.2: ignore an empty line before a request
-        if empty is not None:
-            self._buffer = self._buffer[empty.end() :]
-        if self._buffer in {b"", b"\r"}:
-            return False
-        if not self._buffer[:1].isalpha():  # TLS or worse: do not wait for its end; no method begins like that
-            raise BadRequest("The request is not valid HTTP/1.1.")
-        end = end_of_head(self._buffer)
-        if not end:
-            if len(self._buffer) > self._head_limit:
-                raise HeadTooLarge(f"The request line and headers are over {self._head_limit} bytes.")
-            return False
-        head = self._heads.read(self._buffer[:end])
+        repeated = self._heads.again(self._buffer)
+        if repeated is not None:
+            head, end = repeated
+        else:
+            empty = _EMPTY_LINES.match(self._buffer)  # RFC 9112, section 2.2: ignore an empty line before a request
+            if empty is not None:
+                self._buffer = self._buffer[empty.end() :]
+            if self._buffer in {b"", b"\r"}:
+                return False
+            if not self._buffer[:1].isalpha():  # TLS or worse: do not wait for its end; no method begins like that
+                raise BadRequest("The request is not valid HTTP/1.1.")
+            end = end_of_head(self._buffer)
+            if not end:
+                if len(self._buffer) > self._head_limit:
+                    raise HeadTooLarge(f"The request line and headers are over {self._head_limit} bytes.")
+                return False
+            head = self._heads.read(self._buffer[:end])
         self._buffer = self._buffer[end:]
         self.head = head
         self.keeps_alive = head.keeps_alive
@@ -176,16 +182,11 @@ class Downstream:
         return TooLarge(f"The body is over {self._body_limit} bytes, the limit of this gateway (`limits.body`).")
 
     def _request(self, head: RequestHead, data: bytes) -> Request:
-        fields = dict(head.fields)
+        if head is not self._asked_by:
+            self._asked_by, self._asked = head, _asked(head)
+        method, path, query, fields = self._asked
         body = self._decode(coding_of(head.fields), data) if b"content-encoding" in fields and data else data
-        target = head.target.decode("ascii")
-        if target[0] != "/":
-            absolute = _AUTHORITY.match(target)
-            target = target[absolute.end() :] if absolute is not None else target
-        path, _, query = target.partition("?")
-        if not path:
-            path = "/"
-        return Request(head.method.decode("ascii"), path, query, fields, body, len(data), head.is_http_1_0)
+        return Request(method, path, query, fields, body, len(data), head.is_http_1_0)
 
     def _decode(self, coding: str, data: bytes) -> bytes:
         try:
@@ -241,3 +242,13 @@ class Downstream:
         end = LAST_CHUNK if self._is_chunking and not self._is_bodiless else b""
         self._is_chunking = self._is_bodiless = False
         return end
+
+
+def _asked(head: RequestHead) -> tuple[str, str, str, Mapping[bytes, bytes]]:
+    """Method, path, query and fields by name."""
+    target = head.target.decode("ascii")
+    if target[0] != "/":
+        absolute = _AUTHORITY.match(target)
+        target = target[absolute.end() :] if absolute is not None else target
+    path, _, query = target.partition("?")
+    return head.method.decode("ascii"), path or "/", query, dict(head.fields)

@@ -87,6 +87,7 @@ class Exchange:
     ) -> None:
         self._gateway = gateway
         self._config = gateway.config  # a reload is for those that come after
+        self._is_telling = b"x-dragoman-attempts" in request.fields or _THINKING in request.fields
         self._heads = gateway.heads
         self._next_attempt = next_attempt
         self._request = request
@@ -292,12 +293,14 @@ class Exchange:
     def _open(self, now: float, effects: list[Effect], *, fresh: bool) -> None:
         self._receive(Input.ATTEMPTED)
         self._attempt = self._next_attempt()
-        self._up = Upstream(self._heads)
+        if self._up.has_begun:
+            self._up = Upstream(self._heads)
         self._flow = None
         self._first_token_at = None
         self._pieces = []
         self._collected = 0
-        self._tell_attempts(is_under_way=True)
+        if self._is_telling:
+            self._tell_attempts(is_under_way=True)
         self._wait(now, self._times.connect)
         effects.append(OpenUpstream(self._attempt, self._aim.origin, fresh))
 
@@ -724,7 +727,8 @@ class Exchange:
                 self._first_token_at,
             )
         )
-        self._tell_attempts()
+        if self._is_telling:
+            self._tell_attempts()
 
     def _tell_attempts(self, *, is_under_way: bool = False) -> None:
         """The story of the attempts, and of the reasoning asked for, as headers, for a client that asks for it."""

@@ -255,26 +255,41 @@ class RepeatedHeads:
 
     """
 
-    __slots__ = ("_before", "_behind", "_heads", "_index", "_last")
+    __slots__ = ("_before", "_behind", "_digits", "_heads", "_index", "_last")
 
     def __init__(self, heads: HeadReader) -> None:
         self._heads = heads
         self._last: RequestHead | None = None
         self._before = b""  # of the digits
+        self._digits = b""
         self._behind = b""
         self._index = -1  # of Content-Length among the fields
 
+    def again(self, buffer: bytes) -> tuple[RequestHead, int] | None:
+        """The head at the start of `buffer`, and where it ends, if it is the last one said again; the same value if all of it is."""
+        last, before, behind = self._last, self._before, self._behind
+        if last is None or not buffer.startswith(before):
+            return None
+        start = len(before)
+        stop = buffer.find(b"\r", start, start + 21)
+        digits = buffer[start:stop]
+        end = stop + len(behind)
+        if stop < 0 or not digits.isdigit() or not buffer.startswith(behind, stop) or end > self._heads.limit:
+            return None
+        if digits != self._digits:
+            fields = list(last.fields)
+            fields[self._index] = (b"content-length", digits)
+            last = self._last = RequestHead(
+                last.method, last.target, False, fields, int(digits), False, last.keeps_alive, last.expects_continue
+            )
+            self._digits = digits
+        return last, end
+
     def read(self, head: bytes) -> RequestHead:
         """Read a head; see `HeadReader.read_request`."""
-        last = self._last
-        if last is not None and head.startswith(self._before) and head.endswith(self._behind):
-            digits = head[len(self._before) : len(head) - len(self._behind)]
-            if digits.isdigit() and len(digits) <= 20 and len(head) <= self._heads.limit:
-                fields = list(last.fields)
-                fields[self._index] = (b"content-length", digits)
-                return RequestHead(
-                    last.method, last.target, False, fields, int(digits), False, last.keeps_alive, last.expects_continue
-                )
+        repeated = self.again(head)
+        if repeated is not None and repeated[1] == len(head):
+            return repeated[0]
         self._last = None
         read = self._heads.read_request(head)
         plain = _PLAIN_LENGTH.search(head)
@@ -282,7 +297,7 @@ class RepeatedHeads:
         is_once = head.lower().count(b"content-length") == 1
         if plain is not None and is_once and not read.is_http_1_0 and not read.is_chunked:
             self._last = read
-            self._before, self._behind = head[: plain.start(1)], head[plain.end(1) :]
+            self._before, self._digits, self._behind = head[: plain.start(1)], plain[1], head[plain.end(1) :]
             self._index = [name for name, _ in read.fields].index(b"content-length")
         return read
 

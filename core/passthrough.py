@@ -241,7 +241,9 @@ def _begins_with(data: bytes, mark: bytes, said: "re.Pattern[bytes]") -> bool:
 def _end_of_events(data: bytes | bytearray, start: int, stop: int | None = None) -> int:
     """Where the last event that is complete between `start` and `stop` ends, blank line included; 0 when none is."""
     bare = data.rfind(b"\n\n", start, stop)
-    strict = data.rfind(b"\n\r\n", max(start, bare), stop)  # only if it is later: a search of all that came would be in vain
+    strict = data.rfind(
+        b"\n\r\n", max(start, bare), stop
+    )  # only if it is later: a search of all that came would be in vain
     if bare > strict:
         return bare + 2
     return strict + 3 if strict >= 0 else 0

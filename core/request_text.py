@@ -180,9 +180,11 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
     hits = [match.end() for match in _MODEL_KEY.finditer(body)]
     written = orjson.dumps(old)
     if len(hits) == 1 and body.startswith(written, hits[0]):
-        # Almost surely the one: a quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the
-        # top-level one spelled in escapes; so look whether it did.
+        # A quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the top-level one spelled in
+        # escapes; so where there are any, look whether it did.
         spliced = body[: hits[0]] + text + body[hits[0] + len(written) :]
+        if b"\\u" not in body:
+            return spliced
         try:
             if peek_request(spliced).model == new:
                 return spliced

@@ -8,7 +8,7 @@ longer than ``max-retry-interval``, or takes a breath where nobody is cooling.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -101,18 +101,16 @@ class Leg:
     only_after_limits: bool = False
 
 
-@attrs.frozen
-class Books:
-    """Where a plan writes what came of its attempts.
+class Books(Protocol):
+    """Where a plan writes what came of its attempts."""
 
-    Attributes:
-        settled: Called with the name, the seat and the outcome of each attempt.
-        bound_to: The seat of a lane that the conversation is bound to, by name of the leg.
+    def bound_to(self, session: str, name: str, lane: Lane, now: float) -> Seat | None:
+        """The seat of a lane that a conversation is bound to, for the leg `name`."""
+        ...
 
-    """
-
-    settled: Callable[[str, Seat, Outcome, float], None]
-    bound_to: Callable[[str, Lane, float], Seat | None]
+    def settled(self, key: ClientKey, session: str | None, name: str, seat: Seat, outcome: Outcome, now: float) -> None:
+        """An attempt for the leg `name` has come to `outcome`."""
+        ...
 
 
 class Plan:
@@ -127,7 +125,7 @@ class Plan:
 
     def __init__(
         self, config: Config, pool: Pool, legs: Sequence[Leg], books: Books, draw: Callable[[], float],
-        *, client_key: ClientKey, suffix: Suffix | None = None,
+        *, client_key: ClientKey, session: str | None = None, suffix: Suffix | None = None,
     ) -> None:  # fmt: skip
         self.model = legs[0].name
         self.suffix = suffix
@@ -136,6 +134,7 @@ class Plan:
         self._pool = pool
         self._legs = legs
         self._books = books
+        self._session = session
         self._draw = draw
         self._leg = 0
         self._lease: Lease | None = None
@@ -180,7 +179,9 @@ class Plan:
         return self._next_round(now)
 
     def _choose(self, leg: Leg, now: float, seat: Seat | None = None) -> Choice | None:
-        bound = seat or self._books.bound_to(leg.name, leg.lane, now)
+        bound = seat
+        if bound is None and self._session is not None:
+            bound = self._books.bound_to(self._session, leg.name, leg.lane, now)
         shunned = self._shunned | self._spent if self._shunned or self._spent else ()
         lease = self._pool.pick(leg.lane, now, self._draw(), tried=self._tried, shunned=shunned, preferred=bound)
         if lease is None:
@@ -191,8 +192,10 @@ class Plan:
         return Choice(leg.targets[lease.seat.index], leg.name, self._why(leg, lease.seat, bound))
 
     def _why(self, leg: Leg, seat: Seat, bound: Seat | None) -> str:
-        standings = (seat.member.standing, seat.offer.standing)
-        if any(standing is not None and standing.state is CredentialState.PROBING for standing in standings):
+        whole, standing = seat.member.standing, seat.offer.standing
+        if whole.state is CredentialState.PROBING or (
+            standing is not None and standing.state is CredentialState.PROBING
+        ):
             why = "its cooldown is over, this is the probe"
         elif seat is bound:
             why = "the conversation is bound to it"
@@ -352,7 +355,7 @@ class Plan:
             self._renewing, self._renewal_looks = seat, 0
         elif outcome.kind is Kind.UNAUTHORIZED and seat.member.renewed_at > lease.picked_at:
             self._renewing, self._renewal_looks = seat, 0  # another exchange's 401 had it renewed meanwhile
-        self._books.settled(leg.name, seat, outcome, now)
+        self._books.settled(self.client_key, self._session, leg.name, seat, outcome, now)
 
     @property
     def attempts(self) -> int:

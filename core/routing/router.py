@@ -24,7 +24,7 @@ from dragoman.core.routing.affinity import Affinities, session_of
 from dragoman.core.routing.catalog import SPOKEN, Catalog, Route, Target, identity_of
 from dragoman.core.routing.mitigation import Mitigation, Switch, rules_of
 from dragoman.core.routing.names import AUTO, Mappings, Suffix, may_ask, preview_twins, split_suffix
-from dragoman.core.routing.plan import Books, Leg, Plan, is_about_the_credential
+from dragoman.core.routing.plan import Leg, Plan, is_about_the_credential
 from dragoman.core.routing.strategy import STRATEGIES
 
 _OPEN_LANES: Final = 1024  # of names that are not listed
@@ -161,8 +161,9 @@ class Router:
         known = self._known.get((model, id(client_key)))
         suffix, legs = known if known is not None else self._find(model, client_key, now)
         self._allowances.admit(client_key, now)
-        books = self._books(client_key, session)
-        return Plan(self._config, self.pool, legs, books, self._draw, client_key=client_key, suffix=suffix)
+        return Plan(
+            self._config, self.pool, legs, self, self._draw, client_key=client_key, session=session, suffix=suffix
+        )
 
     def _find(self, model: str, client_key: ClientKey, now: float) -> tuple[Suffix | None, list[Leg]]:
         """The suffix and the legs of a name, remembered if they will be the same next time."""
@@ -265,31 +266,28 @@ class Router:
                 targets.append(target)
         return self.pool.lane(seats, STRATEGIES[self._config.routing.strategy]), targets
 
-    # --- what came of attempts ---
+    # --- what came of attempts: the books of plans ---
 
-    def _books(self, key: ClientKey, session: str | None) -> Books:
-        affinities = self._affinities
+    def bound_to(self, session: str, name: str, lane: Lane, now: float) -> Seat | None:
+        """The seat of a lane that a conversation is bound to."""
+        bound = self._affinities.find(session, name, now)
+        member = self.pool.members.get(bound[0]) if bound is not None else None
+        offer = member.offers.get(bound[1]) if member is not None and bound is not None else None
+        return lane.seat_of(offer) if offer is not None else None
 
-        def bound_to(name: str, lane: Lane, now: float) -> Seat | None:
-            bound = affinities.find(session, name, now) if session is not None else None
-            member = self.pool.members.get(bound[0]) if bound is not None else None
-            offer = member.offers.get(bound[1]) if member is not None and bound is not None else None
-            return lane.seat_of(offer) if offer is not None else None
-
-        def settled(name: str, seat: Seat, outcome: Outcome, now: float) -> None:
-            mitigation = self._mitigations.get(name)
-            if mitigation is not None:
-                self._note(mitigation.sample(outcome.kind, now))
-            if outcome.tokens:
-                self._allowances.spend(key, outcome.tokens, now)
-            if session is None:
-                return
-            if outcome.is_good:
-                affinities.bind(session, name, seat.member.identity, seat.offer.model, now)
-            elif is_about_the_credential(outcome):
-                affinities.unbind(session, name, seat.member.identity)
-
-        return Books(settled, bound_to)
+    def settled(self, key: ClientKey, session: str | None, name: str, seat: Seat, outcome: Outcome, now: float) -> None:
+        """An attempt for the leg `name` has come to `outcome`."""
+        mitigation = self._mitigations.get(name)
+        if mitigation is not None:
+            self._note(mitigation.sample(outcome.kind, now))
+        if outcome.tokens:
+            self._allowances.spend(key, outcome.tokens, now)
+        if session is None:
+            return
+        if outcome.is_good:
+            self._affinities.bind(session, name, seat.member.identity, seat.offer.model, now)
+        elif is_about_the_credential(outcome):
+            self._affinities.unbind(session, name, seat.member.identity)
 
     def _note(self, switch: Switch | None) -> None:
         if switch is not None:

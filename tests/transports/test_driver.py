@@ -126,6 +126,7 @@ class Link:
         self._name = name
         self.is_open = is_open
         self.is_backed_up = False
+        self.is_waiting = True
         self.is_closed = False
         self.unsent = 0
         self.wakes = 0
