@@ -16,7 +16,7 @@ import orjson
 
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.core.chat.usage import TokenUsage
-from dragoman.core.journal import Journal
+from dragoman.core.journal import Attempt, Journal
 
 Value = str | int | float | bool | None
 
@@ -24,6 +24,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._:/@+~%,*-]+").fullmatch
 _SHORT: Final = 200  # characters; labels and names come again and again, so they are quoted once
 _MAX_TEXT = 2000  # characters of one value; a client may send a path or a model name of any length
 _NO_USAGE = TokenUsage()
+_NOBODY: Final = Attempt(0, "", "", "", None, "", "", 0.0, 0.0)
 _THINKING_ASKED: Final = "thinking: original config from request"
 _THINKING_APPLIED: Final = "thinking: processed config to apply"
 
@@ -144,12 +145,18 @@ def exchange_json(journal: Journal) -> str:
 def exchange_text(journal: Journal) -> str:
     """The line of an exchange as ``key=value``: `text_line` of `fields_of`, written out, for half the time."""
     j, usage, first = journal, journal.usage, journal.first_byte_at
-    who = f" client_key={_quoted(j.client_key)}" if j.client_key else ""
-    who += f" model={_quoted(j.model)}" if j.model else ""
-    if j.attempts:
-        last = j.attempts[-1]
-        who += f" provider={_quoted(last.provider)} upstream_model={_quoted(last.upstream_model)}"
-        who += f" credential={_quoted(last.credential)}"
+    last = j.attempts[-1] if j.attempts else _NOBODY
+    tell = _told if len(j.path) + len(j.model) <= _SHORT else _told.__wrapped__  # the same client asks the same again
+    asked, who = tell(
+        j.method,
+        j.path,
+        j.client_key,
+        j.model,
+        last.provider,
+        last.upstream_model,
+        last.credential,
+        last is not _NOBODY,
+    )
     what = f" fault={_quoted(j.fault)}" if j.fault else ""
     what += f" error={_quoted(j.error)}" if j.error else ""
     what += "" if first is None else f" ttfb_ms={round((first - j.started_at) * 1000)}"
@@ -159,11 +166,24 @@ def exchange_text(journal: Journal) -> str:
         what += f" tokens_reasoning={usage.reasoning}"
     what += f" losses={_quoted(_losses(j))}" if j.losses else ""
     return (
-        f"time={timestamp(j.ended_at)} level={level_of(j)} event=exchange request_id={_quoted(j.request_id)}"
-        f" method={_quoted(j.method)} path={_quoted(j.path)} status={j.status}{who}"
+        f"time={timestamp(j.ended_at)} level={level_of(j)} event=exchange"
+        f" request_id={j.request_id if _PLAIN(j.request_id) else _quoted(j.request_id)}{asked} status={j.status}{who}"
         f" streamed={'true' if j.streamed else 'false'} attempts={len(j.attempts)}{what}"
         f" bytes_in={j.bytes_in} bytes_out={j.bytes_out}"
     )
+
+
+@lru_cache(maxsize=1024)
+def _told(
+    method: str, path: str, key: str, model: str, provider: str, upstream_model: str, credential: str, is_asked: bool
+) -> tuple[str, str]:
+    """What was asked for, and who asked whom, for the line of an exchange."""
+    who = f" client_key={_quoted(key)}" if key else ""
+    who += f" model={_quoted(model)}" if model else ""
+    if is_asked:
+        who += f" provider={_quoted(provider)} upstream_model={_quoted(upstream_model)}"
+        who += f" credential={_quoted(credential)}"
+    return f" method={_quoted(method)} path={_quoted(path)}", who
 
 
 def text_line(at: float, level: str, event: str, fields: Mapping[str, Value]) -> str:

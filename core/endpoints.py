@@ -15,6 +15,8 @@ from dragoman.core.errors import UnknownPath, WrongMethod
 class Operation(Enum):
     """What can be asked of the gateway."""
 
+    __hash__ = object.__hash__  # an Enum's own is Python code, and several tables are asked for each exchange
+
     HOME = "home"
     HEALTH = "health"
     MODELS = "list of models"

@@ -120,8 +120,7 @@ class HeadReader:
 
     def __init__(self, limit: int = 64 * 1024) -> None:
         self.limit = limit
-        self._young: dict[bytes, Field] = {}
-        self._old: dict[bytes, Field] = {}
+        self._known: dict[bytes, Field] = {}
 
     def read_request(self, head: bytes) -> RequestHead:
         """Read the head of a request, from its first byte to the end of its blank line.
@@ -167,38 +166,30 @@ class HeadReader:
         if lines[-2:] != [b"", b""]:  # it ends in a bare line feed
             return None
         lines = lines[1:-2]
-        recalled = list(map(self._young.get, lines))  # in C: most lines of most heads end here
+        recalled = list(map(self._known.get, lines))  # in C: most lines of most heads end here
         fields: list[Field] = recalled  # type: ignore[assignment]  # the loop leaves no None
         framing: dict[bytes, bytes] = {}
         for index, field in enumerate(recalled):
             if field is None:
-                field = self._new_line(lines[index])
-                if field is None:
+                match = _FIELD.fullmatch(lines[index])
+                if match is None:
                     return None
-                fields[index] = field
-                name, value = field
-                if name in _FRAMING:
+                sent, value = match.groups(b"")
+                name, may_be_kept = _known_name(sent)
+                fields[index] = name, value
+                if may_be_kept:
+                    self._remember(lines[index], fields[index])
+                elif name in _FRAMING:
                     if name in framing or not _is_plain(name, value):
                         return None
                     framing[name] = value
         return fields, framing
 
-    def _new_line(self, line: bytes) -> Field | None:
-        """Judge a line that is not among the young; remember it if that is safe."""
-        field = self._old.get(line)
-        if field is None:
-            match = _FIELD.fullmatch(line)
-            if match is None:
-                return None
-            name, may_be_kept = _known_name(match[1])
-            field = (name, match[2] or b"")
-            if not may_be_kept or len(line) > _MEMO_LINE_LENGTH:
-                return field
-        # Two generations: what is used lives on, what is not goes with the old one.
-        if len(self._young) >= _MEMO_LINES:
-            self._old, self._young = self._young, {}
-        self._young[line] = field
-        return field
+    def _remember(self, line: bytes, field: Field) -> None:
+        if len(line) <= _MEMO_LINE_LENGTH:
+            if len(self._known) >= _MEMO_LINES:
+                self._known.clear()  # what is still used comes back at once
+            self._known[line] = field
 
     def _request_by_h11(self, head: bytes) -> RequestHead:
         if _NEVER.search(head):

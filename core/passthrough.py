@@ -119,16 +119,16 @@ def _token_usage(usage: _Usage) -> TokenUsage:
     sent = usage.prompt_tokens_details or _NO_DETAILS
     made = usage.completion_tokens_details or _NO_DETAILS
     return TokenUsage(
-        input=_count(usage.prompt_tokens),
-        output=_count(usage.completion_tokens),
-        cached=_count(sent.cached_tokens),
-        cache_written=_count(sent.cache_write_tokens),
-        reasoning=_count(made.reasoning_tokens),
+        _count(usage.prompt_tokens),
+        _count(usage.completion_tokens),
+        _count(sent.cached_tokens),
+        _count(sent.cache_write_tokens),
+        _count(made.reasoning_tokens),
     )
 
 
 def _count(value: float | None) -> int:
-    return int(value) if value is not None and 0 <= value < 2**53 else 0
+    return int(value) if value and 0 <= value < 2**53 else 0
 
 
 class StreamRelay:

@@ -444,7 +444,7 @@ class Driver:
                     self._handles.pop(effect.attempt).close()
             elif type(effect) is Serve:
                 effects += self._serve(effect)
-            elif not self._is_closing:  # CloseClient
+            elif type(effect) is CloseClient and not self._is_closing:
                 self._begin_closing()
 
     def _serve(self, effect: Serve) -> list[Effect]:

@@ -165,23 +165,19 @@ def details_of(error: object) -> list[Mapping[str, Any]]:
 
 def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindow, ...]:
     """What an answer's header fields say of the provider's own counts; with a success as well as with a refusal."""
-    headers = {name: value for name, value in fields if name.startswith(_PREFIXES)}
-    if not headers:
-        return ()
-    # A provider counts in one way: what its names do not begin with need not be looked for.
+    headers = dict(fields)
     windows: list[ReportedWindow] = []
-    names = b"".join(headers)
-    if b"x-ratelimit-" in names:
+    # A provider counts in one way, and most answers say nothing: one look for each way, in C.
+    if not _OPENAI_RESETS.isdisjoint(headers):
         _read_counted(_OPENAI_WINDOWS, headers, now, windows)
-    if b"anthropic-ratelimit-" in names:
+    if not _ANTHROPIC_RESETS.isdisjoint(headers):
         _read_counted(_ANTHROPIC_WINDOWS, headers, now, windows)
+    if not _UNIFIED_RESETS.isdisjoint(headers):
         windows += _unified(headers, now)
-    if b"x-codex-" in names:
+    if not _CODEX_SHARES.isdisjoint(headers):
         windows += _codex(headers, now)
     return tuple(windows)
 
-
-_PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-codex-")
 
 _Names = tuple[
     str, bytes, bytes, bytes
@@ -199,6 +195,11 @@ def _anthropic(name: str) -> _Names:
 
 _OPENAI_WINDOWS: Final = (_openai("requests", b"-requests"), _openai("tokens", b"-tokens"), _openai("limit", b""))
 _ANTHROPIC_WINDOWS: Final = tuple(map(_anthropic, ("requests", "tokens", "input-tokens", "output-tokens")))
+# Without one of these there is no window.
+_OPENAI_RESETS: Final = frozenset(reset for *_, reset in _OPENAI_WINDOWS)
+_ANTHROPIC_RESETS: Final = frozenset(reset for *_, reset in _ANTHROPIC_WINDOWS)
+_UNIFIED_RESETS: Final = frozenset(f"anthropic-ratelimit-unified-{name}-reset".encode() for name in _UNIFIED)
+_CODEX_SHARES: Final = frozenset({b"x-codex-primary-used-percent", b"x-codex-secondary-used-percent"})
 
 
 def _read_counted(

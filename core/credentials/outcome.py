@@ -26,6 +26,8 @@ _DAY: Final = 86_400.0
 class Kind(Enum):
     """What an attempt came to."""
 
+    __hash__ = object.__hash__  # an Enum's own is Python code
+
     OK = "ok"  #: an answer
     REQUEST_FAULT = "request_fault"  #: the request is at fault; no credential would do better
     MODEL_UNSUPPORTED = "model_unsupported"  #: this credential does not have the model

@@ -329,21 +329,24 @@ class Pool:
         member, offer = seat.member, seat.offer
         if not member.cools:
             return
+        spent = [window for window in windows if window.used >= 1]
+        if not spent:
+            return
         for scope, about, received in (
             ("credential", None, CredentialInput.QUOTA_SPENT),
             ("model", offer, CredentialInput.RATE_LIMITED),
         ):
-            resets_at = max((w.resets_at for w in windows if w.used >= 1 and w.scope == scope), default=0.0)
+            resets_at = max((w.resets_at for w in spent if w.scope == scope), default=0.0)
             if resets_at > now:
                 until = min(resets_at, now + self.times.longest_told)
                 reason = "its provider says that its allowance is spent"
                 self._pause(member, about, received, until, reason, now, told=True, resets_at=resets_at)
 
     def _keep_windows(self, seat: Seat, windows: Sequence[ReportedWindow]) -> None:
-        own = tuple(window for window in windows if window.scope == "model")
+        own = tuple([window for window in windows if window.scope == "model"])
         if own:
             seat.offer.reported = own
-            seat.offer.reserved_until = max((w.resets_at for w in own if w.used >= 0.97), default=0.0)
+            seat.offer.reserved_until = max([w.resets_at for w in own if w.used >= 0.97], default=0.0)
         if len(own) < len(windows):
             seat.member.quota.note([window for window in windows if window.scope == "credential"])
             self._wake(seat.member)  # less may be used than was believed
