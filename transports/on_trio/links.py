@@ -1,6 +1,6 @@
-"""Sockets as links: what cannot be sent at once is kept, and somebody is told when it is gone.
+"""Sockets as links: what arrives is handed on at once; what cannot be sent at once is kept, and somebody is told when it is gone.
 
-Plain non-blocking sockets and `trio.lowlevel.wait_readable` rather than trio's streams: half the time for each wake-up.
+Plain non-blocking sockets rather than trio's streams, called back by `dragoman.transports.on_trio.readiness`: no task waits for a link.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from dragoman.transports.on_trio.readiness import Readiness
 from dragoman.transports.tls import TLSPipe
 
 READ_SIZE: Final = 64 * 1024
@@ -23,6 +24,7 @@ class Link:
         sock: The socket; it is the link's from now on.
         tls: TLS on it, brought up; or None.
         nursery: Where what cannot be sent at once is sent from.
+        readiness: Says when there is something to read.
 
     Attributes:
         is_backed_up: Bytes wait for the socket to take them.
@@ -31,13 +33,13 @@ class Link:
 
     """
 
-    def __init__(self, sock: socket.socket, tls: TLSPipe | None, nursery: trio.Nursery) -> None:
+    def __init__(self, sock: socket.socket, tls: TLSPipe | None, nursery: trio.Nursery, readiness: Readiness) -> None:
         self._sock = sock
         self._tls = tls
         self._nursery = nursery
+        self._readiness = readiness
         self._kept: deque[bytes | memoryview] = deque()
-        self._woken: trio.Event | None = None
-        self.is_waiting = False
+        self.is_waiting = True
         self._is_finishing = False
         self.is_backed_up = False
         self.is_closed = False
@@ -69,57 +71,75 @@ class Link:
             self._shut_down()
 
     def close(self) -> None:
-        """Close at once; whoever waits for the socket wakes."""
+        """Close at once."""
         if not self.is_closed:
             self.is_closed = True
             self._kept.clear()
-            trio.lowlevel.notify_closing(self._sock)
+            if not self.is_waiting:
+                self._readiness.ignore(self._sock)
+            if self.is_backed_up:
+                trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
-            self.wake()
 
     def wake(self) -> None:
-        """Whoever waits in `_until_woken` goes on."""
-        if self._woken is not None:
+        """Read, from now on or again."""
+        if self.is_waiting and not self.is_closed:
             self.is_waiting = False
-            self._woken.set()
-            self._woken = None
+            self._readiness.watch(self._sock, self._read)
+            if self._tls is not None:
+                self._nursery.start_soon(self._go_on)
+
+    @property
+    def wants(self) -> bool:
+        """Whether what arrives is wanted now."""
+        return True
+
+    def received(self, data: bytes) -> None:
+        """Take what arrived; nothing: the peer closed, or was reset."""
 
     def caught_up(self) -> None:
         """Called when what was kept is sent, or never will be."""
 
-    async def _until_woken(self) -> None:
-        self.is_waiting = True
-        self._woken = trio.Event()
-        await self._woken.wait()
+    def _read(self) -> None:
+        """There is something to read. What is not wanted stays in the socket, until `wake`."""
+        if self.is_closed:
+            return
+        if not self.wants:
+            self._pause()
+            return
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if self._tls is None:
+            self.received(data)
+        else:
+            self._tls.feed(data)
+            self._decrypt(self._tls)
 
-    async def _receive(self) -> bytes:
-        """Wait for bytes and return them; none: the peer closed, or was reset.
-
-        Raises:
-            trio.ClosedResourceError: `close` was called.
-
-        """
+    async def _go_on(self) -> None:
+        """Hand on what was decrypted before: by the handshake, or while nothing was wanted."""
         if self._tls is not None:
-            return await self._receive_tls(self._tls)
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                return self._sock.recv(READ_SIZE)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return b""
+            self._decrypt(self._tls)
 
-    async def _receive_tls(self, tls: TLSPipe) -> bytes:
-        while True:
-            plain = tls.read()  # first: the handshake may have read more than its own
+    def _pause(self) -> None:
+        if not self.is_waiting:
+            self.is_waiting = True
+            self._readiness.ignore(self._sock)
+
+    def _decrypt(self, tls: TLSPipe) -> None:
+        while not self.is_closed:
+            if not self.wants:
+                self._pause()
+                return
+            plain = tls.read()
             self._send(tls.take())  # an answer to a key update, for example
             if plain or tls.is_at_end:
-                return plain
-            try:
-                tls.feed(await receive_some(self._sock))
-            except OSError:
-                tls.feed(b"")
+                self.received(plain)
+            if not plain:
+                return
 
     def _send(self, data: bytes) -> None:
         if self.is_backed_up:

@@ -11,6 +11,7 @@ from dragoman.core.effects import Step
 from dragoman.transports.driver import Connection, Driver, Nobody
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.links import Link, shake_hands
+from dragoman.transports.on_trio.readiness import Readiness, readiness
 from dragoman.transports.on_trio.upstream import TrioUpstreams
 from dragoman.transports.services import ACCEPTS, GLANCES, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.serving import WORKERS, Serving
@@ -19,25 +20,45 @@ from dragoman.transports.tls import TLSPipe
 
 
 class ClientLink(Link):
-    """A client's socket."""
+    """A client's socket.
+
+    Args:
+        sock: The socket; it is the link's from now on.
+        tls: TLS on it, brought up; or None.
+        server: Whose client it is.
+        on_gone: Called once it is closed.
+
+    """
 
     driver: Driver
 
-    async def read(self) -> None:
-        """Read until it is closed, and tell the driver."""
-        driver = self.driver
-        try:
-            while not self.is_closed:
-                if driver.is_reading:
-                    driver.client_sent(await self._receive())
-                else:
-                    await self._until_woken()
-        except trio.ClosedResourceError:
-            pass
+    def __init__(self, sock: socket.socket, tls: TLSPipe | None, server: "Server", on_gone: Callable[[], None]) -> None:
+        super().__init__(sock, tls, server.nursery, server.readiness)
+        self._server = server
+        self._on_gone = on_gone
+
+    @property
+    def wants(self) -> bool:
+        """Whether the driver reads."""
+        return self.driver.is_reading
+
+    def received(self, data: bytes) -> None:
+        """Tell the driver."""
+        self.driver.client_sent(data)
 
     def caught_up(self) -> None:
         """The client takes more."""
         self.driver.client_caught_up()
+
+    def close(self) -> None:
+        """Close at once; the driver is told soon."""
+        if not self.is_closed:
+            super().close()
+            self._nursery.start_soon(self._gone)
+
+    async def _gone(self) -> None:
+        self._server.end(self.driver)
+        self._on_gone()
 
 
 class Places:
@@ -74,6 +95,10 @@ class Server:
         services: What is served.
         settings: The clock and limits.
 
+    Attributes:
+        nursery: Where all its tasks live.
+        readiness: Says which sockets have something to read.
+
     """
 
     def __init__(self, services: Sequence[Service], settings: Settings) -> None:
@@ -84,11 +109,13 @@ class Server:
         self._timers = Timers(self._hurry)
         self._timer_scope = trio.CancelScope()
         self._drivers: set[Driver] = set()
+        self._jobs: list[Driver] = []
         self._all_gone: trio.Event | None = None
         self._stopped = trio.Event()
         self._aborted = trio.Event()
-        self._nursery: trio.Nursery
         self._upstreams: TrioUpstreams
+        self.nursery: trio.Nursery
+        self.readiness: Readiness
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
@@ -98,36 +125,45 @@ class Server:
 
     async def run(self) -> None:
         """Serve; returns when everything is closed."""
-        async with trio.open_nursery() as self._nursery:
-            self._upstreams = TrioUpstreams(self._nursery, self._settings)
-            self._nursery.start_soon(self._keep_time)
-            self._nursery.start_soon(self._expire)
-            jobs = [self._begin_job(job) for job in self._settings.jobs]
+        async with trio.open_nursery() as self.nursery:
+            self.readiness = readiness(self.nursery, self._settings.on_error)
+            self._upstreams = TrioUpstreams(self.nursery, self.readiness, self._settings)
             try:
-                async with trio.open_nursery() as acceptors:
-                    for service in self._services:
-                        places = Places(service.limit)
-                        for listener in service.listeners:
-                            acceptors.start_soon(self._accept, service, places, listener)
-                    self._settings.on_ready()
-                    await self._stopped.wait()
-                    acceptors.cancel_scope.cancel()
+                await self._serve()
             finally:
+                for driver in [*self._drivers, *self._jobs]:  # those that did not end by themselves
+                    driver.client.close()
+                    driver.closed()
+                self._upstreams.pool.close()
+                self.readiness.close()
+                self.nursery.cancel_scope.cancel()
+
+    async def _serve(self) -> None:
+        self.nursery.start_soon(self._keep_time)
+        self.nursery.start_soon(self._expire)
+        self._jobs = [self._begin_job(job) for job in self._settings.jobs]
+        try:
+            async with trio.open_nursery() as acceptors:
                 for service in self._services:
+                    places = Places(service.limit)
                     for listener in service.listeners:
-                        close_listener(listener)
-            for job in jobs:
-                job.drain()
-            await self._end()
-            for _ in range(GLANCES):
-                if all(job.next_deadline() == math.inf for job in jobs):
-                    break
-                await trio.sleep(LAST_WORDS / GLANCES)
-            for job in jobs:
-                job.abort()
-                job.closed()
-            self._upstreams.pool.close()
-            self._nursery.cancel_scope.cancel()
+                        acceptors.start_soon(self._accept, service, places, listener)
+                self._settings.on_ready()
+                await self._stopped.wait()
+                acceptors.cancel_scope.cancel()
+        finally:
+            for service in self._services:
+                for listener in service.listeners:
+                    close_listener(listener)
+        for job in self._jobs:
+            job.drain()
+        await self._end()
+        for _ in range(GLANCES):
+            if all(job.next_deadline() == math.inf for job in self._jobs):
+                break
+            await trio.sleep(LAST_WORDS / GLANCES)
+        for job in self._jobs:
+            job.abort()
 
     def _begin_job(self, job: Connection) -> Driver:
         driver = Driver(
@@ -142,7 +178,7 @@ class Server:
         for driver in list(self._drivers):
             driver.drain()
         with trio.move_on_after(self._settings.drain_seconds) as patience:
-            self._nursery.start_soon(self._cancel_on_abort, patience)
+            self.nursery.start_soon(self._cancel_on_abort, patience)
             await self._until_all_gone()
         for driver in list(self._drivers):
             driver.abort()
@@ -170,31 +206,45 @@ class Server:
                     break
                 places.take()
                 peer = address[0] if isinstance(address, tuple) else "unix"
-                self._nursery.start_soon(self._serve, service, places, sock, peer)
+                self._take(service, places, sock, peer)
 
-    async def _serve(self, service: Service, places: "Places", sock: socket.socket, peer: str) -> None:
-        """One client connection, to its end."""
+    def _take(self, service: Service, places: "Places", sock: socket.socket, peer: str) -> None:
+        """Serve a client, to its end; a bug of ours ends one connection, not all."""
         try:
             sock.setblocking(False)
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tls = None
             if service.tls is not None:
-                tls = TLSPipe(service.tls)
-                with trio.fail_after(HANDSHAKE):
-                    await shake_hands(sock, tls)
-            await self._converse(service, ClientLink(sock, tls, self._nursery), peer)
-        except (OSError, trio.TooSlowError):
-            pass  # the client left, or does not speak TLS
-        except Exception as error:  # a bug of ours ends one connection, not all
-            self._settings.on_error(error)
-        finally:
+                self.nursery.start_soon(self._take_tls, service, places, sock, peer, TLSPipe(service.tls))
+            else:
+                self._begin(service, places, sock, None, peer)
+        except Exception as error:
+            if not isinstance(error, OSError):  # else the client left already
+                self._settings.on_error(error)
             sock.close()
             places.give_back()
 
-    async def _converse(self, service: Service, link: ClientLink, peer: str) -> None:
+    async def _take_tls(self, service: Service, places: "Places", sock: socket.socket, peer: str, tls: TLSPipe) -> None:
+        begun = False
+        try:
+            with trio.fail_after(HANDSHAKE):
+                await shake_hands(sock, tls)
+            self._begin(service, places, sock, tls, peer)
+            begun = True
+        except (OSError, trio.TooSlowError):
+            pass  # the client left, or does not speak TLS
+        except Exception as error:
+            self._settings.on_error(error)
+        finally:
+            if not begun:
+                sock.close()
+                places.give_back()
+
+    def _begin(self, service: Service, places: "Places", sock: socket.socket, tls: TLSPipe | None, peer: str) -> None:
+        connection = service.connect(peer)
+        link = ClientLink(sock, tls, self, places.give_back)
         driver = link.driver = Driver(
-            service.connect(peer),
+            connection,
             link,
             self._upstreams,
             self._serving,
@@ -203,23 +253,23 @@ class Server:
             self._settings.on_error,
         )
         self._drivers.add(driver)
-        try:
-            driver.start()
-            if self._all_gone is not None:
-                driver.drain()
-            await link.read()
-        finally:
-            link.close()
-            driver.closed()
-            self._drivers.discard(driver)
-            if self._all_gone is not None and not self._drivers:
-                self._all_gone.set()
+        driver.start()
+        if self._all_gone is not None:
+            driver.drain()
+        link.wake()
+
+    def end(self, driver: Driver) -> None:
+        """A client's connection is closed."""
+        driver.closed()
+        self._drivers.discard(driver)
+        if self._all_gone is not None and not self._drivers:
+            self._all_gone.set()
 
     def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
         async def do() -> None:
             done(await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True))
 
-        self._nursery.start_soon(do)
+        self.nursery.start_soon(do)
 
     def _hurry(self, at: float) -> None:
         """There is an earlier deadline than the one being waited for."""

@@ -1,6 +1,6 @@
 """Connections to providers: opened, kept, taken again.
 
-Each open connection has one task that reads it for as long as it lives, whichever exchange it serves: a request costs no spawn.
+Opening one takes a task; reading it takes none, whichever exchange it serves.
 """
 
 import socket
@@ -11,6 +11,7 @@ from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver, Opening
 from dragoman.transports.failures import OpenError, reason, unresolved
 from dragoman.transports.on_trio.links import Link, receive_some, send_all, shake_hands
+from dragoman.transports.on_trio.readiness import Readiness
 from dragoman.transports.pool import Pool
 from dragoman.transports.proxies import ProxyError, handshake_with
 from dragoman.transports.services import HAPPY_EYEBALLS, Settings
@@ -28,7 +29,7 @@ class UpstreamLink(Link):
     """
 
     def __init__(self, sock: socket.socket, tls: TLSPipe | None, origin: Origin, upstreams: "TrioUpstreams") -> None:
-        super().__init__(sock, tls, upstreams.nursery)
+        super().__init__(sock, tls, upstreams.nursery, upstreams.readiness)
         self.origin = origin
         self.idle_since = 0.0
         self.is_open = True
@@ -46,6 +47,7 @@ class UpstreamLink(Link):
         if self.is_backed_up:  # the answer came before the request was sent: the rest would meet the next one
             self.close()
         elif not self.is_closed:
+            self.wake()  # if it waited for the client to catch up: its end is to be noticed
             self._upstreams.keep(self)
 
     def close(self) -> None:
@@ -60,24 +62,18 @@ class UpstreamLink(Link):
         if self._driver is not None:
             self._driver.upstream_caught_up()
 
-    async def read(self) -> None:
-        """Read for as long as it lives, and tell whom it serves."""
-        try:
-            while not self.is_closed:
-                driver = self._driver
-                if driver is not None and driver.client.is_backed_up:
-                    await self._until_woken()
-                    continue
-                data = await self._receive()
-                if self._driver is None:  # idle: it was closed, or says something nobody asked
-                    break
-                self._driver.upstream_sent(self._attempt, data)
-                if not data:
-                    break
-        except trio.ClosedResourceError:
-            pass
-        finally:
-            self.close()
+    @property
+    def wants(self) -> bool:
+        """Whether the client takes what arrives."""
+        return self._driver is None or not self._driver.client.is_backed_up
+
+    def received(self, data: bytes) -> None:
+        """Tell whom it serves."""
+        if self._driver is not None:
+            self._driver.upstream_sent(self._attempt, data)
+            if data:
+                return
+        self.close()  # or it was idle, and says something nobody asked
 
 
 class TrioUpstreams:
@@ -85,16 +81,19 @@ class TrioUpstreams:
 
     Args:
         nursery: Where their tasks live.
+        readiness: Says when there is something to read.
         settings: Limits and the clock.
 
     Attributes:
         nursery: The same.
+        readiness: The same.
         pool: Idle connections.
 
     """
 
-    def __init__(self, nursery: trio.Nursery, settings: Settings) -> None:
+    def __init__(self, nursery: trio.Nursery, readiness: Readiness, settings: Settings) -> None:
         self.nursery = nursery
+        self.readiness = readiness
         self._settings = settings
         self.pool: Pool[UpstreamLink] = Pool(
             settings.upstream_idle, settings.upstream_connections, settings.upstream_idle_seconds
@@ -136,7 +135,7 @@ class TrioUpstreams:
         if link is not None:
             link.serve(driver, attempt)
             driver.upstream_opened(attempt, link)
-            await link.read()
+            link.wake()
         elif failure is not None:
             driver.upstream_failed(attempt, failure)
 
