@@ -16,6 +16,7 @@ from dragoman.core.chat.request import (
     FunctionTool,
     Message,
     OutputFormat,
+    Role,
     Thinking,
     ToolChoice,
     WebSearchTool,
@@ -42,166 +43,261 @@ from dragoman.core.chat.stream import (
     WholeBlock,
 )
 from dragoman.core.chat.usage import TokenUsage
+from tests.decisions import Decisions, made
 
 # Words that have broken translators: joined emoji, combining marks, separators, JSON and SSE inside text, the words of other formats.
 AWKWARD = (
     " ", "👩‍👩‍👧", "é", "\u2028", "\u2029", "\x85", "שלום", '"', "\\", "\n\n", "data: [DONE]", "event: x", "</system-reminder>",
     '{"a":1}', "𝕏", "\r\n", "null",
 )  # fmt: skip
-TEXT = st.lists(
-    st.sampled_from(AWKWARD) | st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, max_size=4
-).map("".join)
-WORDS = TEXT.filter(lambda text: text.strip() != "")
-NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
-ODD_NAMES = NAMES | st.text("ab.:/ é", min_size=1, max_size=70)
-CALL_IDS = st.text(string.ascii_letters + string.digits, min_size=1, max_size=12).map("call_".__add__)
-ODD_IDS = CALL_IDS | st.text("ab.: é", min_size=1, max_size=80)
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "$ref", "a", "é"]), inner, max_size=3)
-    ),
-    max_leaves=6,
+
+def text(d: Decisions) -> str:
+    """A text, not empty."""
+    return "".join(d.some(lambda: d.pick((d.own or "a", *AWKWARD, d.own[:1] or "b")), 1, 3))
+
+
+def words(d: Decisions) -> str:
+    """A text with more in it than white space."""
+    made_up = text(d)
+    return made_up if made_up.strip() else made_up + "w"
+
+
+def name(d: Decisions) -> str:
+    """A name that every dialect takes."""
+    return "".join(d.some(lambda: d.pick(LETTERS), 1, 6)) + d.pick(("", "_name"))
+
+
+def odd_name(d: Decisions) -> str:
+    """A name that some dialects do not take."""
+    return (
+        name(d) if d.yes() else ("".join(d.some(lambda: d.pick("ab.:/ é"), 1, 4)) * 70)[: 1 + d.below(d.pick((8, 70)))]
+    )
+
+
+def call_id(d: Decisions) -> str:
+    """An id of a call, as providers make them."""
+    return "call_" + "".join(d.some(lambda: d.pick(LETTERS_AND_DIGITS), 1, 5))
+
+
+def odd_id(d: Decisions) -> str:
+    """An id that some dialects do not take."""
+    return (
+        call_id(d)
+        if d.yes()
+        else ("".join(d.some(lambda: d.pick("ab.: é"), 1, 4)) * 80)[: 1 + d.below(d.pick((8, 80)))]
+    )
+
+
+def json_value(d: Decisions, depth: int = 2) -> Any:
+    """Any JSON value: what parsers stumble over, nested a little."""
+    kind = d.below(10)
+    if kind >= 8 and depth:
+        return d.some(lambda: json_value(d, depth - 1), 0, 3)
+    if kind >= 6 and depth:
+        return {d.pick(("type", "$ref", "a", "é")): json_value(d, depth - 1) for _ in range(d.below(4))}
+    if kind == 5:
+        return text(d)
+    if kind == 4:
+        return d.pick((1, -1)) * d.number(65_535) ** d.pick((1, 2, 4))
+    return d.pick(ODD_VALUES)
+
+
+def json_object(d: Decisions) -> dict[str, Any]:
+    """A JSON object with keys that mean something to somebody."""
+    return {d.pick(("q", "type", "parameters", "$ref", "input")): json_value(d, 2) for _ in range(d.below(4))}
+
+
+def arguments(d: Decisions) -> str:
+    """Arguments of a call, in the shortest spelling."""
+    return json.dumps(json_object(d), ensure_ascii=False, separators=(",", ":"))
+
+
+def schema(d: Decisions) -> dict[str, Any]:
+    """The schema of a function."""
+    kinds: list[dict[str, Any]] = [{"type": "string"}, {"type": "integer"}, {"type": "array", "items": {}}]
+    properties = {name(d): d.pick(kinds) for _ in range(d.below(4))}
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz_"
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+ODD_VALUES: tuple[Any, ...] = (
+    None,
+    False,
+    True,
+    0,
+    "",
+    -0.0,
+    1.5,
+    2**53,
+    -(2**63),
+    2**70,
+    5e-324,
+    1.7976931348623157e308,
+    [],
+    {},
+    "null",
+    1e16,
 )
-OBJECTS = st.dictionaries(st.sampled_from(["type", "parameters", "$ref", "q", "input"]), JSON, max_size=3)
-ARGUMENTS = OBJECTS.map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-SCHEMAS = st.dictionaries(
-    NAMES, st.sampled_from([{"type": "string"}, {"type": "integer"}, {"type": "array", "items": {}}]), max_size=3
-).map(lambda properties: {"type": "object", "properties": properties, "required": sorted(properties)})
+
+TEXT = made(text, 4)
+WORDS = made(words, 4)
+NAMES = made(name, 8)
+ODD_NAMES = made(odd_name, 10)
+JSON = made(json_value, 40)
+OBJECTS = made(json_object, 40)
+ARGUMENTS = made(arguments, 40)
+SCHEMAS = made(schema, 30)
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-IMAGES = st.sampled_from([Media("image", Inline("image/png", PNG)), Media("image", Inline("image/jpeg", "/9j/4AAQ"))])
-LINKED = st.just(Media("image", Link("https://img.example/a.png")))
-PDF = st.just(Media("document", Inline("application/pdf", "JVBERi0xLjQK"), filename="a.pdf"))
+IMAGES = (Media("image", Inline("image/png", PNG)), Media("image", Inline("image/jpeg", "/9j/4AAQ")))
+LINKED = Media("image", Link("https://img.example/a.png"))
+PDF = Media("document", Inline("application/pdf", "JVBERi0xLjQK"), filename="a.pdf")
+
+
+def usage(d: Decisions, *, counts_writes: bool = True) -> TokenUsage:
+    """Counts whose parts fit their wholes; `counts_writes`: whether the provider says what it wrote to a cache."""
+    rest, cached, written, said, thought = (d.number(1001) if d.yes() else d.below(2) for _ in range(5))
+    written = written if counts_writes else 0
+    return TokenUsage(rest + cached + written, said + thought, cached, written, thought)
 
 
 def usages(*, counts_writes: bool = True) -> st.SearchStrategy[TokenUsage]:
-    """Counts whose parts fit their wholes; `counts_writes`: whether the provider says what it wrote to a cache."""
-    small = st.integers(0, 1000)
-    return st.builds(
-        lambda rest, cached, written, said, thought: TokenUsage(
-            rest + cached + written, said + thought, cached, written, thought
-        ),
-        small, small, small if counts_writes else st.just(0), small, small,
-    )  # fmt: skip
+    """Counts whose parts fit their wholes."""
+    return made(lambda d: usage(d, counts_writes=counts_writes), 15)
 
 
-CALLS = st.builds(ToolCall, CALL_IDS, NAMES, ARGUMENTS)
-FINISHES: list[FinishKind] = ["end", "length", "refusal", "filter"]
-
-
-@st.composite
-def choices(draw: st.DrawFn, *, provider: str = "claude") -> Choice:
+def choice(d: Decisions, provider: str) -> Choice:
     """A choice as a stream can say it: no empty blocks, neighbours of different kinds, ids unique."""
     blocks: list[Block] = []
-    signed = st.builds(Signature, st.just(provider), st.just("RXFRQg=="))
-    for kind in draw(st.lists(st.sampled_from(["text", "think", "call"]), max_size=5)):
+    ids: set[str] = set()
+    for kind in d.some(lambda: d.pick(("text", "think", "call")), 0, 5):
         if kind == "text":
             if not (blocks and isinstance(blocks[-1], Text)):
-                blocks.append(Text(draw(WORDS)))
+                blocks.append(Text(words(d)))
         elif kind == "think":
-            blocks.append(Reasoning(draw(WORDS), draw(signed)))
+            blocks.append(Reasoning(words(d), Signature(provider, "RXFRQg==")))
         else:
-            call = draw(CALLS)
-            if call.id not in {block.id for block in blocks if isinstance(block, ToolCall)}:
+            call = ToolCall(call_id(d), name(d), arguments(d))
+            if call.id not in ids:
+                ids.add(call.id)
                 blocks.append(call)
-    kind_of_finish: FinishKind = draw(st.sampled_from(FINISHES))
-    if any(isinstance(block, ToolCall) for block in blocks):
-        kind_of_finish = "tool"
-    elif kind_of_finish == "refusal":
-        blocks = [Refusal(draw(WORDS))]
-    return Choice(tuple(blocks), Finish(kind_of_finish))
+    finishes: tuple[FinishKind, ...] = ("end", "length", "refusal", "filter")
+    finish = d.pick(finishes)
+    if ids:
+        finish = "tool"
+    elif finish == "refusal":
+        blocks = [Refusal(words(d))]
+    return Choice(tuple(blocks), Finish(finish))
 
 
 def answers(*, provider: str = "claude") -> st.SearchStrategy[Answer]:
     """Answers that every dialect can say, if each in its own way."""
-    return st.builds(
-        Answer,
-        st.from_regex(r"[a-z0-9]{4}", fullmatch=True),
-        st.just("some-model"),
-        st.tuples(choices(provider=provider)),
-        st.integers(1, 2**31),
-        usages(counts_writes=provider != "gemini"),
-    )
+
+    def answer(d: Decisions) -> Answer:
+        return Answer(
+            "".join(d.pick("a0bcdefz9") for _ in range(4)),
+            "some-model",
+            (choice(d, provider),),
+            1 + d.number(65_535) * d.pick((1, 32_768)),
+            usage(d, counts_writes=provider != "gemini"),
+        )
+
+    return made(answer, 240)
 
 
-@st.composite
-def conversations(draw: st.DrawFn, *, odd: bool = False) -> tuple[Message, ...]:
+def conversation(d: Decisions, *, odd: bool = False) -> tuple[Message, ...]:
     """Turns with calls, results (some with images, some missing, some of nothing) and instructions where clients put them."""
-    ids, names = (ODD_IDS, ODD_NAMES) if odd else (CALL_IDS, NAMES)
-    # A few texts that come again and again: to draw each anew costs more than all that is tested with them.
-    words = st.sampled_from(draw(st.lists(WORDS, min_size=1, max_size=4)))
-    arguments = st.sampled_from(draw(st.lists(ARGUMENTS, min_size=1, max_size=2)))
+    new_id, new_name = (odd_id, odd_name) if odd else (call_id, name)
+    said_before = d.some(lambda: words(d), 1, 4)
+    asked_before = d.some(lambda: arguments(d), 1, 2)
+
+    def say() -> Text:
+        return Text(d.pick(said_before))
+
+    def show() -> Block:
+        shown: tuple[Block | None, ...] = (None, *IMAGES, LINKED, PDF)
+        return d.pick(shown) or say()
+
     out: list[Message] = []
     used: set[str] = set()
-    for _ in range(draw(st.integers(0, 2))):
-        out.append(Message(draw(st.sampled_from(["system", "developer"])), (Text(draw(words)),)))
-    for turn in range(draw(st.integers(1, 3))):
-        said: list[Block] = draw(st.lists(st.builds(Text, words) | IMAGES | LINKED | PDF, min_size=1, max_size=2))
-        out.append(Message("user", tuple(said)))
+    for role in d.some(lambda: d.pick(INSTRUCTING), 0, 2):
+        out.append(Message(role, (say(),)))
+    for turn in range(1 + d.below(3)):
+        out.append(Message("user", tuple(d.some(show, 1, 2))))
         calls: list[ToolCall] = []
-        for _ in range(draw(st.integers(0, 2))):
-            call_id = draw(ids.filter(lambda i: i not in used))
-            used.add(call_id)
-            calls.append(ToolCall(call_id, draw(names), draw(arguments)))
-        text: list[Block] = [Text(draw(words))] if draw(st.booleans()) or not calls else []
-        out.append(Message("assistant", (*text, *calls)))
+        for wanted in d.some(lambda: new_id(d), 0, 2):
+            if wanted not in used:
+                used.add(wanted)
+                calls.append(ToolCall(wanted, new_name(d), d.pick(asked_before)))
+        texts: list[Block] = [say()] if d.yes() or not calls else []
+        out.append(Message("assistant", (*texts, *calls)))
         for call in calls:
-            if odd and draw(st.integers(0, 3)) == 0:
+            if odd and d.seldom(4):
                 continue
-            content: list[Block] = [Text(draw(words))] if draw(st.booleans()) else []
-            content += draw(st.lists(IMAGES, max_size=1))
-            out.append(Message("user", (ToolResult(call.id, tuple(content), draw(st.booleans())),)))
-        if odd and draw(st.integers(0, 3)) == 0:
-            out.append(Message("user", (ToolResult(f"nobody_{turn}", (Text(draw(words)),)),)))
-        if draw(st.integers(0, 4)) == 0:
-            out.append(Message("system", (Text(draw(words)),)))
-    out.append(Message("user", (Text(draw(words)),)))
+            content: list[Block] = [say()] if d.yes() else []
+            content += d.some(lambda: d.pick(IMAGES), 0, 1)
+            out.append(Message("user", (ToolResult(call.id, tuple(content), d.yes()),)))
+        if odd and d.seldom(4):
+            out.append(Message("user", (ToolResult(f"nobody_{turn}", (say(),)),)))
+        if d.seldom(5):
+            out.append(Message("system", (say(),)))
+    out.append(Message("user", (say(),)))
     return tuple(out)
 
 
-@st.composite
-def requests(draw: st.DrawFn, *, odd: bool = False) -> ChatRequest:
-    """Requests of every kind; `odd`: with names, ids and histories that some dialect refuses."""
-    names = draw(st.lists(ODD_NAMES if odd else NAMES, unique=True, max_size=3))
+INSTRUCTING: tuple[Role, ...] = ("system", "developer")
+
+
+def conversations(*, odd: bool = False) -> st.SearchStrategy[tuple[Message, ...]]:
+    """Conversations; `odd`: with names, ids and histories that some dialect refuses."""
+    return made(lambda d: conversation(d, odd=odd), 400)
+
+
+def request(d: Decisions, *, odd: bool = False) -> ChatRequest:
+    """A request of any kind; `odd`: with names, ids and histories that some dialect refuses."""
+    names = list(dict.fromkeys(d.some(lambda: (odd_name if odd else name)(d), 0, 3)))
     tools: list[Any] = []
-    for name in names:
-        kind = draw(st.sampled_from(["function", "function", "custom"]))
-        described = draw(st.none() | WORDS)
+    for each in names:
+        described = words(d) if d.yes() else None
         tools.append(
-            CustomTool(name, described)
-            if kind == "custom"
-            else FunctionTool(name, described, draw(SCHEMAS), draw(st.none() | st.booleans()))
+            CustomTool(each, described)
+            if d.seldom(3)
+            else FunctionTool(each, described, schema(d), d.pick((None, True, False)))
         )
-    if draw(st.integers(0, 5)) == 0:
+    if d.seldom(6):
         tools.append(WebSearchTool(allowed_domains=("a.example",), context_size="low"))
-    choice = None
+    choice_of_tool = None
     if names:
-        modes: list[Any] = [None, "auto", "none", "any", "named", "allowed"]
-        mode = draw(st.sampled_from(modes))
-        choice = None if mode is None else ToolChoice(mode, (names[0],) if mode in ("named", "allowed") else ())
-    maybe = st.booleans()
+        modes: tuple[Any, ...] = (None, "auto", "none", "any", "named", "allowed")
+        mode = d.pick(modes)
+        choice_of_tool = None if mode is None else ToolChoice(mode, (names[0],) if mode in ("named", "allowed") else ())
 
     def some(value: Any) -> Any:
-        return value if draw(maybe) else None
+        return value if d.yes() else None
 
     return ChatRequest(
         "a-model",
-        draw(conversations(odd=odd)),
-        instructions=tuple(Text(text) for text in draw(st.lists(WORDS, max_size=2))),
+        conversation(d, odd=odd),
+        instructions=tuple(Text(each) for each in d.some(lambda: words(d), 0, 2)),
         tools=tuple(tools),
-        tool_choice=choice,
+        tool_choice=choice_of_tool,
         parallel_tool_calls=some(False),
         max_tokens=some(4096),
-        stop=("END",) if draw(maybe) else (),
+        stop=("END",) if d.yes() else (),
         temperature=some(0.5),
         top_p=some(0.9),
         seed=some(7),
-        output=some(OutputFormat("schema", draw(SCHEMAS), "answer", strict=True)),
+        output=some(OutputFormat("schema", schema(d), "answer", strict=True)),
         thinking=some(Thinking("level", level="high", show="auto")),
         user=some("u-1"),
-        stream=draw(maybe),
+        stream=d.yes(),
     )
+
+
+def requests(*, odd: bool = False) -> st.SearchStrategy[ChatRequest]:
+    """Requests of every kind; `odd`: with names, ids and histories that some dialect refuses."""
+    return made(lambda d: request(d, odd=odd), 600)
 
 
 # One value for each field of a request that a dialect may lack words for.
