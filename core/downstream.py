@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import attrs
+import msgspec
 
 from dragoman.core.content_coding import CodingError, CodingTooLarge, Decoder, coding_of
 from dragoman.core.errors import BadRequest, ClientError, HeadTooLarge, TooLarge
@@ -33,8 +33,7 @@ REASONS: Final[Mapping[int, bytes]] = {
 }  # fmt: skip
 
 
-@attrs.frozen
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A request, whole.
 
     Attributes:

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.request import Thinking
 from dragoman.core.chat.usage import TokenUsage
 
 
-@attrs.frozen
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try at one deployment with one credential.
 
     Attributes:
@@ -42,8 +41,7 @@ class Attempt:
     first_token_at: float | None = None
 
 
-@attrs.frozen
-class Journal:
+class Journal(msgspec.Struct, frozen=True):
     """The record of one exchange.
 
     Attributes:

@@ -11,7 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-import attrs
+import msgspec
 import orjson
 
 from dragoman.core.config import Cooldowns
@@ -100,8 +100,7 @@ _NOT_STORED: Final = re.compile(
 _CHALLENGE: Final = re.compile(rb"challenge-platform|cf-mitigated|cloudflare challenge", re.IGNORECASE)
 
 
-@attrs.frozen
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What an attempt came to.
 
     Attributes:

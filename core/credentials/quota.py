@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import msgspec
 
 from dragoman.core.config import QuotaRule
 
@@ -145,8 +146,7 @@ class QuotaWindow:
         return limits
 
 
-@attrs.frozen
-class ReportedWindow:
+class ReportedWindow(msgspec.Struct, frozen=True, gc=False):
     """What a provider said of one of its windows.
 
     Attributes:

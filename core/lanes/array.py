@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
@@ -29,7 +29,7 @@ class AsArray:
             return reply
         fields = [JSON if field == EVENTS else field for field in reply.fields]
         elements = [event.data for event in EventReader().feed(reply.body)]
-        return attrs.evolve(reply, fields=fields, body=b"[" + b"\n,".join(elements) + b"]")
+        return msgspec.structs.replace(reply, fields=fields, body=b"[" + b"\n,".join(elements) + b"]")
 
     def flow(self, head: ResponseHead, now: float) -> tuple[list[Field], Flow] | None:
         """The stream, as an array."""

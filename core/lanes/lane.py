@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Protocol
 
-import attrs
+import msgspec
 
 from dragoman.core.chat.fault import Fault
 from dragoman.core.chat.loss import Loss
@@ -39,8 +39,7 @@ EVENTS: Final = (b"content-type", b"text/event-stream")
 _MAX_LOSS_HEADER: Final = 2000  # bytes; the journal has them all
 
 
-@attrs.frozen
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A request that is to travel.
 
     Attributes:
@@ -63,8 +62,7 @@ class Ask:
     wants_array: bool = False
 
 
-@attrs.frozen
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer for the client.
 
     Attributes:

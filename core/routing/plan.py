@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
+import msgspec
 
 from dragoman.core.config import ClientKey, Config
 from dragoman.core.credentials.credential import CredentialState
@@ -35,8 +36,7 @@ _FOR_THE_CREDENTIAL: Final = frozenset({
 _SHOWN: Final = 8  # credentials named in a refusal
 
 
-@attrs.frozen
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """Ask this one.
 
     Attributes:

@@ -3,7 +3,7 @@
 import json
 import re
 
-import attrs
+import msgspec.structs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +36,7 @@ JOURNAL = Journal(
     fault="",
     error="",
     streamed=True,
-    attempts=(attrs.evolve(ATTEMPT, provider="other", status=429), ATTEMPT),
+    attempts=(msgspec.structs.replace(ATTEMPT, provider="other", status=429), ATTEMPT),
     usage=TokenUsage(input=12, output=34, cached=5, reasoning=6),
     bytes_in=100,
     bytes_out=2000,
@@ -70,7 +70,7 @@ def test_the_line_of_an_exchange() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     """An exchange that came to nothing has few fields."""
-    nothing = attrs.evolve(
+    nothing = msgspec.structs.replace(
         JOURNAL, client_key="", model="", attempts=(), usage=None, first_byte_at=None, status=401, fault="client", error="no key"
     )  # fmt: skip
     assert exchange_text(nothing) == (
@@ -92,7 +92,7 @@ def test_what_is_unknown_is_left_out() -> None:
 )
 def test_levels(status: int, fault: str, level: str) -> None:
     """A stream that breaks after its 200 is an error, too."""
-    assert level_of(attrs.evolve(JOURNAL, status=status, fault=fault)) == level
+    assert level_of(msgspec.structs.replace(JOURNAL, status=status, fault=fault)) == level
 
 
 @given(JOURNALS)
@@ -171,9 +171,11 @@ def test_reasoning_is_told_in_the_words_operators_look_for() -> None:
         logs = Logs(LineWriter(send), lambda: 0.0, debug=True, as_json=as_json)
         asked, applied = Thinking("budget", budget=99_999), Thinking("budget", budget=32_768)
         logs.exchange(
-            attrs.evolve(JOURNAL, thinking_asked=asked, thinking_applied=applied, losses=[dropped("seed", "")])
+            msgspec.structs.replace(
+                JOURNAL, thinking_asked=asked, thinking_applied=applied, losses=[dropped("seed", "")]
+            )
         )
-        logs.exchange(attrs.evolve(JOURNAL, model="m(high)", thinking_asked=Thinking("level", level="high")))
+        logs.exchange(msgspec.structs.replace(JOURNAL, model="m(high)", thinking_asked=Thinking("level", level="high")))
         logs.close()
     text = b"".join(lines).decode()
     for words in ("thinking: original config from request", "thinking: processed config to apply", "from model suffix"):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import attrs
+import msgspec.structs
 import pytest
 
 from dragoman.adapters import request_logs
@@ -16,7 +17,7 @@ from dragoman.core.config import ClientKey, Config, Credential, LogFiles, Provid
 from dragoman.core.evidence import KEPT, Evidence
 from tests.core.test_ledger import JOURNAL
 
-FAILED = attrs.evolve(JOURNAL, status=502, fault="provider", error="lab broke its answer off")
+FAILED = msgspec.structs.replace(JOURNAL, status=502, fault="provider", error="lab broke its answer off")
 SAID = Evidence(
     "key=AIzaNo&alt=sse",
     {b"authorization": b"Bearer sk-client", b"user-agent": b"test\x1b[2J"},
@@ -71,7 +72,7 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
     """Of failed ones by number, of others by size; what is not ours stays."""
     for n in range(6):
         for journal in (FAILED, JOURNAL):
-            path = tmp_path / name_of(attrs.evolve(journal, request_id=f"r{n}"))
+            path = tmp_path / name_of(msgspec.structs.replace(journal, request_id=f"r{n}"))
             path.write_bytes(b"x" * 400_000)
             os.utime(path, (n, n))
     (tmp_path / "main.log").write_text("log")
@@ -87,12 +88,12 @@ def test_bounded_while_it_runs(tmp_path: Path) -> None:
     config = made(tmp_path, error_files=3)
     logs = RequestLogs(lambda: config, pytest.fail)
     for n in range(40):
-        logs.show(attrs.evolve(FAILED, request_id=f"r{n}"), SAID)
-        logs.show(attrs.evolve(JOURNAL, request_id=f"w{n}"), SAID)
+        logs.show(msgspec.structs.replace(FAILED, request_id=f"r{n}"), SAID)
+        logs.show(msgspec.structs.replace(JOURNAL, request_id=f"w{n}"), SAID)
         time.sleep(0.005)
     logs.close()
     assert len([*tmp_path.glob("error-*.log")]) == 3
-    assert (tmp_path / name_of(attrs.evolve(FAILED, request_id="r39"))).exists()
+    assert (tmp_path / name_of(msgspec.structs.replace(FAILED, request_id="r39"))).exists()
 
 
 def test_a_disk_that_fails_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

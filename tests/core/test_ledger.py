@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-import attrs
+import msgspec.structs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,27 +135,29 @@ def test_an_entry() -> None:
 
 def test_what_is_not_known_is_none() -> None:
     prices = Prices([Price("real", 1, 1, 1, 1)])
-    silent = make_entry(attrs.evolve(JOURNAL, usage=None, first_byte_at=None), prices)
+    silent = make_entry(msgspec.structs.replace(JOURNAL, usage=None, first_byte_at=None), prices)
     assert (silent.usage, silent.cost, silent.first_byte) == (None, None, None)
     assert make_entry(JOURNAL, NO_PRICES).cost is None
-    nobody = make_entry(attrs.evolve(JOURNAL, attempts=(), status=429), prices)
+    nobody = make_entry(msgspec.structs.replace(JOURNAL, attempts=(), status=429), prices)
     assert (nobody.provider, nobody.credential, nobody.upstream_model, nobody.cost) == ("", "", "", None)
 
 
 def test_whoever_asked_for_no_model_is_not_counted() -> None:
-    assert not is_counted(attrs.evolve(JOURNAL, model=""))
+    assert not is_counted(msgspec.structs.replace(JOURNAL, model=""))
 
 
 def test_names_fit_into_every_file() -> None:
-    entry = make_entry(attrs.evolve(JOURNAL, model="x" * 9999, client_key="\ud800ü"), NO_PRICES)
+    entry = make_entry(msgspec.structs.replace(JOURNAL, model="x" * 9999, client_key="\ud800ü"), NO_PRICES)
     assert entry.model == "x" * 256
     assert entry.client_key == "?ü"
 
 
 def test_no_count_is_too_large() -> None:
     """A provider may say anything."""
-    entry = make_entry(attrs.evolve(JOURNAL, usage=TokenUsage(input=10**18, output=5)), Prices([Price("*", 10**12, 1)]))
+    entry = make_entry(
+        msgspec.structs.replace(JOURNAL, usage=TokenUsage(input=10**18, output=5)), Prices([Price("*", 10**12, 1)])
+    )
     assert entry.usage == TokenUsage(input=10**10, output=5)
-    parts = make_entry(attrs.evolve(JOURNAL, usage=TokenUsage(input=1, output=2, cached=10**18)), NO_PRICES)
+    parts = make_entry(msgspec.structs.replace(JOURNAL, usage=TokenUsage(input=1, output=2, cached=10**18)), NO_PRICES)
     assert parts.usage == TokenUsage(input=1, output=2, cached=10**10)
     assert entry.cost == 2**62

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
+import msgspec.structs
 import pytest
 
 from dragoman.adapters.storage import database, usage_writer
@@ -44,8 +45,8 @@ def writer(path: Path, warn: Callable[[str], None] = NOBODY_WARNS, ledger: Ledge
 def test_what_is_left_is_written_at_the_end(tmp_path: Path) -> None:
     one = writer(tmp_path / "usage")
     for n in range(12_000):
-        one.take(attrs.evolve(JOURNAL, request_id=f"req-{n}"))
-    one.take(attrs.evolve(JOURNAL, model=""))  # a probe
+        one.take(msgspec.structs.replace(JOURNAL, request_id=f"req-{n}"))
+    one.take(msgspec.structs.replace(JOURNAL, model=""))  # a probe
     one.close()
     assert sums(tmp_path / "usage").requests == 12_000
 
@@ -158,7 +159,7 @@ def test_a_bug_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(usage_writer, "_LATER", 0.01)
     told = queue.SimpleQueue[str]()
     one = writer(tmp_path / "usage", told.put)
-    one.take(attrs.evolve(JOURNAL, status=2**70))
+    one.take(msgspec.structs.replace(JOURNAL, status=2**70))
     assert told.get(timeout=20) == "the usage ledger failed (OverflowError)"
     assert "again" in told.get(timeout=20)
     assert told.get(timeout=20).startswith("1 exchanges are not in")

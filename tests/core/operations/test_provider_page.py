@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import attrs
+import msgspec.structs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,7 +165,7 @@ def test_nothing_secret_is_told(secret: str, outcome: tuple[str, int]) -> None:
     gateway = Gateway(
         whole, version="1", transport="none", now=0.0, new_id=lambda: secret, draw=lambda: 0.0, record=lambda _: None
     )
-    tried = attrs.evolve(
+    tried = msgspec.structs.replace(
         attempt(*outcome), credential=credential.label, upstream_model=secret, detail=secret, why=secret
     )
     gateway.record(

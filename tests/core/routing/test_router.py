@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import msgspec.structs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ def router(
 
 
 def after(kind_of: Outcome, seconds: float) -> Outcome:
-    return attrs.evolve(kind_of, retry_at=NOW + seconds)
+    return msgspec.structs.replace(kind_of, retry_at=NOW + seconds)
 
 
 def ask(plan: Plan, now: float = NOW) -> str:
@@ -126,7 +127,7 @@ def test_client_keys() -> None:
     assert (denied.value.status, denied.value.param) == (403, "model")
     plan = made.begin("small(high)", key, NOW)
     plan.next(NOW)
-    plan.report(attrs.evolve(GOOD, tokens=10), NOW)
+    plan.report(msgspec.structs.replace(GOOD, tokens=10), NOW)
     with pytest.raises(OverLimit, match="10 tokens a minute") as limit:
         made.begin("small", key, NOW)
     assert (limit.value.status, limit.value.code) == (429, "rate_limit_exceeded")
