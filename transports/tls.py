@@ -44,7 +44,8 @@ def upstream_context(ca_file: str | None) -> ssl.SSLContext:
 def _asking_context() -> ssl.SSLContext | None:
     """Make a context that asks the system, where it keeps its roots out of OpenSSL's sight."""
     # Elsewhere truststore reads the files of roots anew for every connection, which holds up everybody for as long.
-    if sys.platform not in {"darwin", "win32"}:
+    platform: str = sys.platform
+    if platform not in {"darwin", "win32"}:
         return None
     try:
         import truststore
