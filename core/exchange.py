@@ -742,8 +742,7 @@ class Exchange:
             extra.append((b"x-dragoman-attempts", safe.encode("ascii")))
         if _THINKING in fields and self._lane is not None:
             extra.append((_THINKING, say_thinking(self._lane.asked, self._lane.applied).encode("ascii")))
-        if extra:
-            self._out.extra = extra
+        self._out.extra = extra
 
     def _close_journal(self, now: float) -> None:
         self.deadline = math.inf

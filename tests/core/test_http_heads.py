@@ -288,6 +288,18 @@ def test_a_head_that_repeats_is_read_as_if_it_were_the_first(data: st.DataObject
         assert read == expected
 
 
+def test_a_head_said_again_is_the_same_and_with_another_length_nearly() -> None:
+    reader = RepeatedHeads(HeadReader())
+    plain = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX: y\r\n\r\n"
+    first = reader.read(plain)
+    assert reader.read(plain) is first
+    assert reader.again(plain + b"body") == (first, len(plain))
+    longer = reader.read(plain.replace(b"5", b"77"))
+    assert longer == HeadReader().read_request(plain.replace(b"5", b"77"))
+    assert reader.again(plain[:-1]) is None
+    assert reader.again(plain.replace(b"5", b"x")) is None
+
+
 @pytest.mark.parametrize("changed", [b"6\r\nContent-Length: 5", b"5\r\nContent-Length: 6"])
 def test_a_length_said_twice_is_judged_each_time(changed: bytes) -> None:
     """Two that agree are one; after them, two that do not agree are still refused (RFC 9112, section 6.3)."""

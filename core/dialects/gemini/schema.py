@@ -54,9 +54,12 @@ class _JsonSchema(Conversion):
         return {**out, "$defs": defs} if defs else out
 
     def _define(self, ref: object) -> str | None:
-        if not isinstance(ref, str) or self.find(ref) is MISSING:
+        target = self.find(ref) if isinstance(ref, str) else MISSING
+        if not isinstance(ref, str) or target is MISSING:
             return None
         if ref not in self._names:
+            if isinstance(target, Mapping) and self.followed(target, frozenset({ref}))[0] is None:
+                return None  # it leads to nothing but itself
             path = re.sub(r"^#(?:/(?:\$defs|definitions))?/?", "", ref)
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", path) or "root"
             while name in self._names.values():
