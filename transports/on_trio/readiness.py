@@ -60,7 +60,8 @@ class Selected:
 
     def ignore(self, sock: socket.socket) -> None:
         """Call nobody about it any more. A call that was decided on in this turn still comes."""
-        self._selector.unregister(sock)
+        if sock in self._selector.get_map():  # else a bug has had it ignored already
+            self._selector.unregister(sock)
 
     def close(self) -> None:
         """Call nobody any more."""
@@ -76,7 +77,7 @@ class Selected:
                     key.data()
                 except Exception as error:
                     self._on_error(error)
-                    if key.fd in selector.get_map():
+                    if selector.get_map().get(key.fd) is key:  # it may have ignored itself, and another have its number
                         selector.unregister(key.fd)
 
 

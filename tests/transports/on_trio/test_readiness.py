@@ -79,6 +79,7 @@ async def test_a_bug_is_told_and_its_socket_ignored(make: Make, pair: tuple[sock
             await turn()
             assert [type(error) for error in errors] == [ZeroDivisionError]
             assert got == [b"b"]
+            ready.ignore(ours)  # as whoever closes it does
             ready.close()
             nursery.cancel_scope.cancel()
 
