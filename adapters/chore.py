@@ -6,8 +6,8 @@ A `Chore` has the border of a client connection without a client: a transport dr
 import math
 from collections.abc import Callable
 
-from dragoman.core.clientless import Clientless
 from dragoman.core.effects import Effect
+from dragoman.core.half_borders import Clientless
 
 
 class Chore(Clientless):

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from dragoman.core.canary_specs import CanarySpec
-from dragoman.core.clientless import Clientless
 from dragoman.core.connection import ClientConnection
 from dragoman.core.effects import (
     CloseClient,
@@ -26,6 +25,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
+from dragoman.core.half_borders import Clientless
 from dragoman.core.operations.canaries import CanaryRequest, Schedule, Seen, judge, read_answer, requests_of
 from dragoman.core.operations.canary_tally import Verdict
 from dragoman.core.upstream import AnswerTooLong, WholeAnswer

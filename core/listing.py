@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from dragoman.core.clientless import Clientless
 from dragoman.core.effects import (
     CloseUpstream,
     ConnectFailure,
@@ -21,6 +20,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
+from dragoman.core.half_borders import Clientless
 from dragoman.core.passthrough import forwarded_fields
 from dragoman.core.routing.catalog import Target
 from dragoman.core.upstream import WholeAnswer

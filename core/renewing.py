@@ -11,7 +11,6 @@ from typing import Final
 
 import attrs
 
-from dragoman.core.clientless import Clientless
 from dragoman.core.config import Config, Credential, Renewal
 from dragoman.core.credentials.oauth import (
     NewToken,
@@ -32,6 +31,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.errors import UpstreamError
 from dragoman.core.gateway import Gateway
+from dragoman.core.half_borders import Clientless
 from dragoman.core.upstream import WholeAnswer
 from dragoman.core.urls import parse_proxy, split_url
 

@@ -16,7 +16,8 @@ import h11
 from dragoman.adapters.demo_provider import routes
 from dragoman.adapters.demo_provider.reading import Request
 from dragoman.adapters.demo_provider.reply import Ending, Reply
-from dragoman.core.effects import CloseClient, ConnectFailure, Effect, LocalAnswer, WriteClient
+from dragoman.core.effects import CloseClient, Effect, WriteClient
+from dragoman.core.half_borders import Upstreamless
 
 MAX_HEAD: Final = 64 * 1024
 MAX_BODY: Final = 64 * 1024 * 1024
@@ -42,7 +43,7 @@ class DemoProvider:
         return DemoConnection(self.pace, self.slowness)
 
 
-class DemoConnection:
+class DemoConnection(Upstreamless):
     r"""The demo provider's end of one client's connection.
 
     Args:
@@ -89,10 +90,6 @@ class DemoConnection:
         self._http.receive_data(data)
         return self._go_on(now)
 
-    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
-        """Nothing is served elsewhere."""
-        return []
-
     def handle_timer(self, now: float) -> list[Effect]:
         """Write what is due."""
         return self._go_on(now)
@@ -106,18 +103,6 @@ class DemoConnection:
     def abort(self, now: float) -> list[Effect]:
         """Close at once."""
         return [] if self.is_closed else self._close()
-
-    def upstream_opened(self, attempt: int, now: float, reused: bool = False) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
-
-    def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
-
-    def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
 
     def _is_answering(self) -> bool:
         return bool(self._script) or self._is_silent

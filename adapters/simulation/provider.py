@@ -10,7 +10,8 @@ from typing import Final
 from dragoman.adapters.simulation.faults import ANSWER_FAULTS
 from dragoman.adapters.simulation.refusals import Refusal, error_inside, framed, refusal
 from dragoman.adapters.simulation.wire import MARK, VARIANTS, answer
-from dragoman.core.effects import CloseClient, ConnectFailure, Effect, LocalAnswer, WriteClient
+from dragoman.core.effects import CloseClient, Effect, WriteClient
+from dragoman.core.half_borders import Upstreamless
 
 _LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _KEY: Final = re.compile(rb"sk-(p\d+-k\d+)")
@@ -131,7 +132,7 @@ class SimulatedProvider:
         return limit - count - 1, began + seconds - now
 
 
-class ProviderConnection:
+class ProviderConnection(Upstreamless):
     """A provider's end of a connection, with the border of `dragoman.core.effects`.
 
     Attributes:
@@ -209,22 +210,6 @@ class ProviderConnection:
     def abort(self, now: float) -> list[Effect]:
         """Close."""
         return self.close()
-
-    def upstream_opened(self, attempt: int, now: float, reused: bool = False) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
-
-    def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
-
-    def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:
-        """Never called: there is no upstream."""
-        return []
-
-    def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
-        """Never called: nothing is served elsewhere."""
-        return []
 
     # --- what is said ---
 

@@ -1,19 +1,13 @@
-"""The border of a client connection (`dragoman.core.effects`) without a client: what is done on behalf of nobody, and driven like anything else.
+"""The border of a client connection (`dragoman.core.effects`) with a half left empty, to be derived from.
 
-May not live here: what is done. Whoever has something to do derives from `Clientless` and says the rest of the border.
+`Clientless`: what is done on behalf of nobody. `Upstreamless`: who answers by itself. May not live here: what is done.
 """
 
 from dragoman.core.effects import ConnectFailure, Effect, LocalAnswer
 
 
-class Clientless:
-    """Says nothing, asks nobody."""
-
-    is_reading = False
-
-    def client_sent(self, data: bytes, now: float) -> list[Effect]:
-        """There is no client."""
-        return []
+class Upstreamless:
+    """Asks nobody."""
 
     def served(self, attempt: int, answer: LocalAnswer | None, now: float) -> list[Effect]:
         """Nothing is asked that is answered outside the core."""
@@ -29,6 +23,16 @@ class Clientless:
 
     def upstream_sent(self, attempt: int, data: bytes, now: float) -> list[Effect]:
         """No provider is asked."""
+        return []
+
+
+class Clientless(Upstreamless):
+    """Hears and says nothing, and asks nobody until somebody derived from it does."""
+
+    is_reading = False
+
+    def client_sent(self, data: bytes, now: float) -> list[Effect]:
+        """There is no client."""
         return []
 
     def drain(self, now: float) -> list[Effect]:

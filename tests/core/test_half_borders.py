@@ -1,7 +1,7 @@
-"""The border of a connection without a client."""
+"""The border of a connection, half of it empty."""
 
-from dragoman.core.clientless import Clientless
 from dragoman.core.effects import ConnectFailure, FailureKind
+from dragoman.core.half_borders import Clientless
 
 
 def test_it_says_nothing_and_asks_nobody() -> None:
