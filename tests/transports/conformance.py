@@ -142,13 +142,11 @@ class Conformance:
 
     Attributes:
         server_thread: Serves in a thread, for the time of a ``with``.
-        upstream_module: Where upstream connections are opened.
         resolves_in_python: Names go through `socket.getaddrinfo`.
 
     """
 
     server_thread: ServerThread
-    upstream_module: str
     resolves_in_python = True
 
     @contextlib.contextmanager
@@ -599,7 +597,7 @@ class Conformance:
         def fail(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr(f"{self.upstream_module}.handshake_with", fail)
+        monkeypatch.setattr("dragoman.transports.upstreams.handshake_with", fail)
         with peer(listen_only) as between:
             origin = Origin("http", "a.example", 80, Proxy("http", "127.0.0.1", between.port))
             with self.serve(connect=lambda notes: LineProxy(origin, notes)) as served:

@@ -11,64 +11,16 @@ from typing import Any
 
 from dragoman.core.effects import Step
 from dragoman.transports.driver import Connection, Driver, Nobody
+from dragoman.transports.links import ClientLink
 from dragoman.transports.listeners import close_listener
-from dragoman.transports.on_asyncio.links import Link
-from dragoman.transports.on_asyncio.upstream import AsyncioUpstreams
+from dragoman.transports.on_asyncio.network import AsyncioNetwork
+from dragoman.transports.on_asyncio.readiness import readiness
+from dragoman.transports.readiness import Readiness
 from dragoman.transports.services import ACCEPTS, GLANCES, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
-
-
-class ClientLink(Link):
-    """A client's connection.
-
-    Args:
-        server: Where its driver comes from.
-        service: What is served.
-        peer: The client's address, for people.
-        on_gone: Called when the connection, once it stood, is gone.
-
-    """
-
-    def __init__(self, server: "Server", service: Service, peer: str, on_gone: Callable[[], None]) -> None:
-        super().__init__()
-        self._server = server
-        self._service = service
-        self._peer = peer
-        self._on_gone = on_gone
-        self._driver: Driver | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
-        super().connection_made(transport)
-        self._driver = self._server.begin(self._service, self._peer, self)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        if self._driver is not None:
-            self._driver.client_sent(data)
-            if not self._driver.is_reading:
-                self.pause_reading()
-
-    def eof_received(self) -> bool:
-        """The client closed its side."""
-        if self._driver is not None:
-            self._driver.client_sent(b"")
-        return self._service.tls is None  # asyncio closes a TLS connection when the peer does, whatever is to be sent
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
-        self.is_closed = True
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            self._server.end(driver)
-        self._on_gone()
-
-    def resume_writing(self) -> None:
-        """The client takes more."""
-        self.is_backed_up = False
-        if self._driver is not None:
-            self._driver.client_caught_up()
+from dragoman.transports.tls import TLSPipe
+from dragoman.transports.upstreams import UpstreamLinks, shake_hands
 
 
 class Acceptor:
@@ -139,7 +91,6 @@ class Server:
     def __init__(self, services: Sequence[Service], settings: Settings) -> None:
         self._services = services
         self._settings = settings
-        self._upstreams = AsyncioUpstreams(settings)
         self._serving = Serving(settings.serve, self._in_thread)
         self._workers = ThreadPoolExecutor(WORKERS, "dragoman-serve")  # no thread before there is work
         self._timers = Timers(self._hurry)
@@ -150,6 +101,9 @@ class Server:
         self._stopped = asyncio.Event()
         self._aborted = asyncio.Event()
         self._all_gone = asyncio.Event()
+        self._network = AsyncioNetwork()
+        self._readiness: Readiness
+        self._upstreams: UpstreamLinks
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
@@ -159,6 +113,8 @@ class Server:
 
     async def run(self) -> None:
         """Serve; returns when everything is closed."""
+        self._readiness = readiness(self._settings.on_error)
+        self._upstreams = UpstreamLinks(self._network, self._readiness, self._settings)
         acceptors = [Acceptor(service, functools.partial(self._take, service)) for service in self._services]
         expiring = asyncio.create_task(self._expire())
         self._tasks.add(expiring)
@@ -187,11 +143,12 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._upstreams.close()
+        await self._network.close()
+        self._upstreams.pool.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         if self._timer is not None:
             self._timer.cancel()
-        await _settle()
+        self._readiness.close()
 
     def _begin_job(self, job: Connection) -> Driver:
         driver = Driver(
@@ -226,49 +183,66 @@ class Server:
                 gone.cancel()
 
     def _take(self, service: Service, sock: socket.socket, peer: str, on_gone: Callable[[], None]) -> None:
-        """Make a connection of an accepted socket."""
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = asyncio.get_running_loop().create_task(self._bring_up(service, sock, peer, on_gone))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _bring_up(self, service: Service, sock: socket.socket, peer: str, on_gone: Callable[[], None]) -> None:
-        link = ClientLink(self, service, peer, on_gone)
+        """Serve a client, to its end; a bug of ours ends one connection, not all."""
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: link,
-                sock,
-                ssl=service.tls,
-                ssl_handshake_timeout=HANDSHAKE if service.tls is not None else None,
-            )
-        except OSError:  # the client left, or does not speak TLS
-            pass
+            sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if service.tls is not None:
+                bringing = self._take_tls(service, sock, peer, TLSPipe(service.tls), on_gone)
+                task = asyncio.get_running_loop().create_task(bringing)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            else:
+                self._begin(service, sock, None, peer, on_gone)
+        except Exception as error:
+            if not isinstance(error, OSError):  # else the client left already
+                self._settings.on_error(error)
+            sock.close()
+            on_gone()
+
+    async def _take_tls(
+        self, service: Service, sock: socket.socket, peer: str, tls: TLSPipe, on_gone: Callable[[], None]
+    ) -> None:
+        begun = False
+        try:
+            async with asyncio.timeout(HANDSHAKE):
+                await shake_hands(self._network, sock, tls)
+            self._begin(service, sock, tls, peer, on_gone)
+            begun = True
+        except OSError:
+            pass  # the client left, does not speak TLS, or takes too long for it
+        except Exception as error:
+            self._settings.on_error(error)
         finally:
-            if link.transport is None:
+            if not begun:
                 sock.close()
                 on_gone()
 
-    def begin(self, service: Service, peer: str, link: ClientLink) -> Driver | None:
-        """A client connection stands."""
-        settings = self._settings
-        try:
-            connection = service.connect(peer)
-        except Exception as error:  # a bug of ours ends one connection, not all
-            settings.on_error(error)
-            link.close()
-            return None
-        driver = Driver(connection, link, self._upstreams, self._serving, self._timers, settings.now, settings.on_error)
+    def _begin(
+        self, service: Service, sock: socket.socket, tls: TLSPipe | None, peer: str, on_gone: Callable[[], None]
+    ) -> None:
+        connection = service.connect(peer)
+        link = ClientLink(sock, tls, self._readiness, lambda link: self._end_of(link.driver, on_gone))
+        driver = link.driver = Driver(
+            connection,
+            link,
+            self._upstreams,
+            self._serving,
+            self._timers,
+            self._settings.now,
+            self._settings.on_error,
+        )
         self._drivers.add(driver)
         driver.start()
         if self._is_ending:
             driver.drain()
-        return driver
+        link.wake()
 
-    def end(self, driver: Driver) -> None:
-        """A client connection is gone."""
+    def _end_of(self, driver: Driver, on_gone: Callable[[], None]) -> None:
+        """A client's connection is closed."""
         driver.closed()
+        on_gone()
         self._drivers.discard(driver)
         if self._is_ending and not self._drivers:
             self._all_gone.set()
@@ -299,12 +273,6 @@ class Server:
         while True:
             await asyncio.sleep(min(1.0, max(0.01, self._settings.upstream_idle_seconds)))
             self._upstreams.pool.expire(self._settings.now())
-
-
-async def _settle() -> None:
-    """Aborted transports close their sockets in the next turns of the loop."""
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 def run(services: Sequence[Service], settings: Settings) -> None:

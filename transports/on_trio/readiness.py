@@ -1,32 +1,13 @@
-"""Which sockets have something to read: one wait for all of them, and a call back for each that does.
+"""Readiness on trio: one task waits for the selector; where selectors are no files (Windows), a task waits for each socket."""
 
-`trio.lowlevel.wait_readable` costs a task, a system call to arm and two turns of the scheduler for every piece that arrives: half of
-what a small exchange takes. So the sockets stand in a selector of our own (epoll, kqueue), which stays armed, and one task waits
-for that selector to become readable itself. Where selectors are no files (Windows), a task waits for each socket.
-"""
-
+import contextlib
 import selectors
 import socket
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import trio
 
-
-class Readiness(Protocol):
-    """Tells who can read."""
-
-    def watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
-        """Call `ready` whenever there is something to read, or the end, until `ignore`; a socket is watched once."""
-        ...
-
-    def ignore(self, sock: socket.socket) -> None:
-        """Call nobody about it any more: before it is closed at the latest."""
-        ...
-
-    def close(self) -> None:
-        """Call nobody any more."""
-        ...
+from dragoman.transports.readiness import READ, WRITE, Readiness, Selected, Watched
 
 
 def readiness(nursery: trio.Nursery, on_error: Callable[[Exception], None]) -> Readiness:
@@ -38,77 +19,88 @@ def readiness(nursery: trio.Nursery, on_error: Callable[[Exception], None]) -> R
 
     """
     selector = selectors.DefaultSelector()
-    if hasattr(selector, "fileno"):
-        return Selected(nursery, on_error, selector)
-    selector.close()
-    return Awaited(nursery, on_error)
+    if not hasattr(selector, "fileno"):
+        selector.close()
+        return Awaited(nursery, on_error)
+    selected = TrioSelected(selector, _soon(nursery), on_error)
+    nursery.start_soon(selected.run)
+    return selected
 
 
-class Selected:
-    """One task for all sockets."""
+class TrioSelected(Selected):
+    """A selector that a task waits for."""
 
-    def __init__(
-        self, nursery: trio.Nursery, on_error: Callable[[Exception], None], selector: selectors.BaseSelector
-    ) -> None:
-        self._selector = selector
-        self._on_error = on_error
-        nursery.start_soon(self._run)
-
-    def watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
-        """Call `ready` whenever there is something to read."""
-        self._selector.register(sock, selectors.EVENT_READ, ready)
-
-    def ignore(self, sock: socket.socket) -> None:
-        """Call nobody about it any more. A call that was decided on in this turn still comes."""
-        if sock in self._selector.get_map():  # else a bug has had it ignored already
-            self._selector.unregister(sock)
+    async def run(self) -> None:
+        """Wait, until it is closed."""
+        with contextlib.suppress(trio.ClosedResourceError):
+            while not self.is_closed:
+                await trio.lowlevel.wait_readable(self.number)
+                self.turn()
 
     def close(self) -> None:
         """Call nobody any more."""
-        self._selector.close()
+        trio.lowlevel.notify_closing(self.number)
+        super().close()
 
-    async def _run(self) -> None:
-        selector = self._selector
-        number: int = selector.fileno()  # type: ignore[attr-defined]  # `readiness` looked
-        while True:
-            await trio.lowlevel.wait_readable(number)
-            for key, _ in selector.select(0):
-                try:
-                    key.data()
-                except Exception as error:
-                    self._on_error(error)
-                    if selector.get_map().get(key.fd) is key:  # it may have ignored itself, and another have its number
-                        selector.unregister(key.fd)
+
+def _soon(nursery: trio.Nursery) -> Callable[[Callable[[], None]], None]:
+    async def do(call: Callable[[], None]) -> None:
+        call()
+
+    return lambda call: nursery.start_soon(do, call)
 
 
 class Awaited:
-    """A task for each socket."""
+    """A task for each socket and each thing to wait for. What is written is sent at once.
+
+    Args:
+        nursery: Where they live.
+        on_error: Receives what a call raises; its socket is ignored from then on.
+
+    """
 
     def __init__(self, nursery: trio.Nursery, on_error: Callable[[Exception], None]) -> None:
         self._nursery = nursery
         self._on_error = on_error
-        self._scopes: dict[socket.socket, trio.CancelScope] = {}
+        self._scopes: dict[tuple[socket.socket, int], trio.CancelScope] = {}
+        self.is_turning = False
+        self.soon = _soon(nursery)
 
-    def watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
-        """Call `ready` whenever there is something to read."""
-        scope = self._scopes[sock] = trio.CancelScope()
-        self._nursery.start_soon(self._wait, scope, sock, ready)
+    def watch(self, sock: socket.socket, watched: Watched, events: int) -> None:
+        """Call `watched` whenever one of `events` is there."""
+        for event, wait, call in (
+            (READ, trio.lowlevel.wait_readable, watched.readable),
+            (WRITE, trio.lowlevel.wait_writable, watched.writable),
+        ):
+            scope = self._scopes.get((sock, event))
+            if events & event and scope is None:
+                scope = self._scopes[sock, event] = trio.CancelScope()
+                self._nursery.start_soon(self._wait, scope, sock, wait, call)
+            elif not events & event and scope is not None:
+                del self._scopes[sock, event]
+                scope.cancel()
 
-    def ignore(self, sock: socket.socket) -> None:
-        """Call nobody about it any more."""
-        self._scopes.pop(sock).cancel()
+    def later(self, watched: Watched) -> None:
+        """Nothing waits for the end of a turn here."""
+        watched.flush()
 
     def close(self) -> None:
         """Call nobody any more."""
         for scope in self._scopes.values():
             scope.cancel()
 
-    async def _wait(self, scope: trio.CancelScope, sock: socket.socket, ready: Callable[[], None]) -> None:
+    async def _wait(
+        self,
+        scope: trio.CancelScope,
+        sock: socket.socket,
+        wait: Callable[[socket.socket], Awaitable[None]],
+        call: Callable[[], None],
+    ) -> None:
         with scope:
             while not scope.cancel_called:
-                await trio.lowlevel.wait_readable(sock)
+                await wait(sock)
                 try:
-                    ready()
+                    call()
                 except Exception as error:
                     self._on_error(error)
                     scope.cancel()

@@ -9,56 +9,16 @@ import trio
 
 from dragoman.core.effects import Step
 from dragoman.transports.driver import Connection, Driver, Nobody
+from dragoman.transports.links import ClientLink
 from dragoman.transports.listeners import close_listener
-from dragoman.transports.on_trio.links import Link, shake_hands
-from dragoman.transports.on_trio.readiness import Readiness, readiness
-from dragoman.transports.on_trio.upstream import TrioUpstreams
+from dragoman.transports.on_trio.network import TrioNetwork
+from dragoman.transports.on_trio.readiness import readiness
+from dragoman.transports.readiness import Readiness
 from dragoman.transports.services import ACCEPTS, GLANCES, HANDSHAKE, LAST_WORDS, PAUSE, SCARCE, Service, Settings
 from dragoman.transports.serving import WORKERS, Serving
 from dragoman.transports.timers import Timers
 from dragoman.transports.tls import TLSPipe
-
-
-class ClientLink(Link):
-    """A client's socket.
-
-    Args:
-        sock: The socket; it is the link's from now on.
-        tls: TLS on it, brought up; or None.
-        server: Whose client it is.
-        on_gone: Called once it is closed.
-
-    """
-
-    driver: Driver
-
-    def __init__(self, sock: socket.socket, tls: TLSPipe | None, server: "Server", on_gone: Callable[[], None]) -> None:
-        super().__init__(sock, tls, server.nursery, server.readiness)
-        self._server = server
-        self._on_gone = on_gone
-
-    @property
-    def wants(self) -> bool:
-        """Whether the driver reads."""
-        return self.driver.is_reading
-
-    def received(self, data: bytes) -> None:
-        """Tell the driver."""
-        self.driver.client_sent(data)
-
-    def caught_up(self) -> None:
-        """The client takes more."""
-        self.driver.client_caught_up()
-
-    def close(self) -> None:
-        """Close at once; the driver is told soon."""
-        if not self.is_closed:
-            super().close()
-            self._nursery.start_soon(self._gone)
-
-    async def _gone(self) -> None:
-        self._server.end(self.driver)
-        self._on_gone()
+from dragoman.transports.upstreams import UpstreamLinks, shake_hands
 
 
 class Places:
@@ -95,10 +55,6 @@ class Server:
         services: What is served.
         settings: The clock and limits.
 
-    Attributes:
-        nursery: Where all its tasks live.
-        readiness: Says which sockets have something to read.
-
     """
 
     def __init__(self, services: Sequence[Service], settings: Settings) -> None:
@@ -113,9 +69,10 @@ class Server:
         self._all_gone: trio.Event | None = None
         self._stopped = trio.Event()
         self._aborted = trio.Event()
-        self._upstreams: TrioUpstreams
-        self.nursery: trio.Nursery
-        self.readiness: Readiness
+        self._nursery: trio.Nursery
+        self._network: TrioNetwork
+        self._readiness: Readiness
+        self._upstreams: UpstreamLinks
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
@@ -125,9 +82,10 @@ class Server:
 
     async def run(self) -> None:
         """Serve; returns when everything is closed."""
-        async with trio.open_nursery() as self.nursery:
-            self.readiness = readiness(self.nursery, self._settings.on_error)
-            self._upstreams = TrioUpstreams(self.nursery, self.readiness, self._settings)
+        async with trio.open_nursery() as self._nursery:
+            self._network = TrioNetwork(self._nursery)
+            self._readiness = readiness(self._nursery, self._settings.on_error)
+            self._upstreams = UpstreamLinks(self._network, self._readiness, self._settings)
             try:
                 await self._serve()
             finally:
@@ -135,12 +93,12 @@ class Server:
                     driver.client.close()
                     driver.closed()
                 self._upstreams.pool.close()
-                self.readiness.close()
-                self.nursery.cancel_scope.cancel()
+                self._readiness.close()
+                self._nursery.cancel_scope.cancel()
 
     async def _serve(self) -> None:
-        self.nursery.start_soon(self._keep_time)
-        self.nursery.start_soon(self._expire)
+        self._nursery.start_soon(self._keep_time)
+        self._nursery.start_soon(self._expire)
         self._jobs = [self._begin_job(job) for job in self._settings.jobs]
         try:
             async with trio.open_nursery() as acceptors:
@@ -178,7 +136,7 @@ class Server:
         for driver in list(self._drivers):
             driver.drain()
         with trio.move_on_after(self._settings.drain_seconds) as patience:
-            self.nursery.start_soon(self._cancel_on_abort, patience)
+            self._nursery.start_soon(self._cancel_on_abort, patience)
             await self._until_all_gone()
         for driver in list(self._drivers):
             driver.abort()
@@ -215,7 +173,7 @@ class Server:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if service.tls is not None:
-                self.nursery.start_soon(self._take_tls, service, places, sock, peer, TLSPipe(service.tls))
+                self._nursery.start_soon(self._take_tls, service, places, sock, peer, TLSPipe(service.tls))
             else:
                 self._begin(service, places, sock, None, peer)
         except Exception as error:
@@ -228,7 +186,7 @@ class Server:
         begun = False
         try:
             with trio.fail_after(HANDSHAKE):
-                await shake_hands(sock, tls)
+                await shake_hands(self._network, sock, tls)
             self._begin(service, places, sock, tls, peer)
             begun = True
         except (OSError, trio.TooSlowError):
@@ -242,7 +200,7 @@ class Server:
 
     def _begin(self, service: Service, places: "Places", sock: socket.socket, tls: TLSPipe | None, peer: str) -> None:
         connection = service.connect(peer)
-        link = ClientLink(sock, tls, self, places.give_back)
+        link = ClientLink(sock, tls, self._readiness, lambda link: self._end_of(link.driver, places))
         driver = link.driver = Driver(
             connection,
             link,
@@ -258,9 +216,10 @@ class Server:
             driver.drain()
         link.wake()
 
-    def end(self, driver: Driver) -> None:
+    def _end_of(self, driver: Driver, places: "Places") -> None:
         """A client's connection is closed."""
         driver.closed()
+        places.give_back()
         self._drivers.discard(driver)
         if self._all_gone is not None and not self._drivers:
             self._all_gone.set()
@@ -269,7 +228,7 @@ class Server:
         async def do() -> None:
             done(await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True))
 
-        self.nursery.start_soon(do)
+        self._nursery.start_soon(do)
 
     def _hurry(self, at: float) -> None:
         """There is an earlier deadline than the one being waited for."""

@@ -46,14 +46,12 @@ def serving_on(factory: Callable[[], asyncio.AbstractEventLoop]) -> ServerThread
 class TestAsyncio(Conformance):
     """On asyncio's own loop."""
 
-    upstream_module = "dragoman.transports.on_asyncio.upstream"
     server_thread = staticmethod(serving_on(asyncio.new_event_loop))
 
 
 class TestUvloop(Conformance):
     """On uvloop."""
 
-    upstream_module = "dragoman.transports.on_asyncio.upstream"
     resolves_in_python = False
 
     @classmethod

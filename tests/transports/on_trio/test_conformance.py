@@ -34,5 +34,4 @@ def server_thread(services: Sequence[Service], settings: Settings) -> Iterator[S
 class TestTrio(Conformance):
     """On trio."""
 
-    upstream_module = "dragoman.transports.on_trio.upstream"
     server_thread = staticmethod(server_thread)
