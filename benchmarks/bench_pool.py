@@ -23,7 +23,7 @@ def measure(strategy: str, size: int, picks: int = PICKS) -> float:
     pool.configure([MemberRule(str(i), "lab", f"key-{i}") for i in range(size)], now)
     lane = pool.lane([(str(i), "m", 0, 1 + i % 3) for i in range(size)], STRATEGIES[strategy])
     limited: Outcome = classify(429, [(b"retry-after", b"3000")], _LIMIT, now)
-    good = succeeded([], now)
+    good = succeeded({}, now)
     for i in range(size // 100):
         lease = pool.pick(lane, now, i * 100 / size)
         assert lease is not None

@@ -34,6 +34,23 @@ class Answering:
 
     """
 
+    __slots__ = (
+        "_cors",
+        "_down",
+        "_request",
+        "body",
+        "bytes_out",
+        "copy",
+        "dialect",
+        "error",
+        "extra",
+        "fault",
+        "fields",
+        "first_byte_at",
+        "request_id",
+        "status",
+    )
+
     def __init__(self, config: Config, downstream: Downstream, request: Request, request_id: str, dialect: str) -> None:
         self._cors = config.cors_origins
         self._down = downstream

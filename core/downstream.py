@@ -7,7 +7,7 @@ and HTTP/1.0 clients, whose answers end by closing.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,10 +40,11 @@ class Request(msgspec.Struct, frozen=True):
         method: ``GET``, ``POST`` ...
         path: Without the query, as sent.
         query: Without ``?``, as sent.
-        fields: Headers by lower-case name; of equal ones the last.
+        fields: Headers by lower-case name, but its length; of equal ones the last.
         body: Decoded from its Content-Encoding.
         bytes_in: Length of the body as received.
         is_http_1_0: The client speaks HTTP/1.0.
+        notes: What was worked out from the head alone. Requests of a connection whose heads say the same share it.
 
     """
 
@@ -54,6 +55,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
     bytes_in: int
     is_http_1_0: bool = False
+    notes: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Downstream:
@@ -80,8 +82,9 @@ class Downstream:
         self._continue_due = False
         self._is_chunking = False
         self._is_bodiless = False
-        self._asked_by: RequestHead | None = None
+        self._said: object = None
         self._asked: tuple[str, str, str, Mapping[bytes, bytes]] = ("", "", "", {})
+        self._notes: dict[str, Any] = {}
         self.head: RequestHead | None = None
         self.keeps_alive = True
 
@@ -181,11 +184,11 @@ class Downstream:
         return TooLarge(f"The body is over {self._body_limit} bytes, the limit of this gateway (`limits.body`).")
 
     def _request(self, head: RequestHead, data: bytes) -> Request:
-        if head is not self._asked_by:
-            self._asked_by, self._asked = head, _asked(head)
+        if self._heads.said is not self._said:
+            self._said, self._asked, self._notes = self._heads.said, _asked(head), {}
         method, path, query, fields = self._asked
         body = self._decode(coding_of(head.fields), data) if b"content-encoding" in fields and data else data
-        return Request(method, path, query, fields, body, len(data), head.is_http_1_0)
+        return Request(method, path, query, fields, body, len(data), head.is_http_1_0, self._notes)
 
     def _decode(self, coding: str, data: bytes) -> bytes:
         try:
@@ -250,4 +253,6 @@ def _asked(head: RequestHead) -> tuple[str, str, str, Mapping[bytes, bytes]]:
         absolute = _AUTHORITY.match(target)
         target = target[absolute.end() :] if absolute is not None else target
     path, _, query = target.partition("?")
-    return head.method.decode("ascii"), path or "/", query, dict(head.fields)
+    fields = dict(head.fields)
+    fields.pop(b"content-length", None)  # the next one's may be another
+    return head.method.decode("ascii"), path or "/", query, fields

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dragoman.core.access import ANONYMOUS, CANARY
+from dragoman.core.access import ANONYMOUS, CANARY, ClientKeys
 from dragoman.core.answering import Answering
 from dragoman.core.answers import model_card, model_list
 from dragoman.core.chat.fault import TRUNCATED, Fault
@@ -74,6 +74,49 @@ class Exchange:
         deadline: When `handle_timer` is due, epoch seconds.
 
     """
+
+    __slots__ = (
+        "_answer_losses",
+        "_ask",
+        "_attempt",
+        "_attempt_at",
+        "_attempts",
+        "_canary",
+        "_client_key",
+        "_collected",
+        "_config",
+        "_ends_by",
+        "_first_token_at",
+        "_flow",
+        "_flow_fields",
+        "_gateway",
+        "_heads",
+        "_is_early",
+        "_is_found",
+        "_is_reused",
+        "_is_telling",
+        "_lane",
+        "_last_failure",
+        "_last_reply",
+        "_model",
+        "_next_attempt",
+        "_out",
+        "_peer",
+        "_pieces",
+        "_plan",
+        "_refusal",
+        "_request",
+        "_serving",
+        "_silent_by",
+        "_started_at",
+        "_target",
+        "_times",
+        "_up",
+        "_usage",
+        "_why",
+        "deadline",
+        "state",
+    )
 
     def __init__(
         self,
@@ -151,10 +194,11 @@ class Exchange:
         try:
             if request.method == "OPTIONS" and self._answer_preflight(now, effects):
                 return
-            endpoint = find_endpoint(request.method, request.path)
+            endpoint = request.notes.get("endpoint") or find_endpoint(request.method, request.path)
+            request.notes["endpoint"] = endpoint
             self._out.dialect, self._is_found = endpoint.dialect, True
             if endpoint.needs_key and not self._canary:
-                self._client_key = self._gateway.keys.check(request.fields, request.query)
+                self._client_key = self._who_asks()
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
                 return
@@ -166,6 +210,14 @@ class Exchange:
             self.refuse(error, now, effects)
             return
         self._try(now, effects)
+
+    def _who_asks(self) -> ClientKey:
+        """Whose key was shown; a client that shows the same one again, byte for byte, is not asked twice."""
+        request, keys = self._request, self._gateway.keys
+        known: tuple[ClientKeys, ClientKey] | None = request.notes.get("key")
+        if known is None or known[0] is not keys:
+            known = request.notes["key"] = keys, keys.check(request.fields, request.query)
+        return known[1]
 
     def _read_ask(self, endpoint: Endpoint, now: float) -> Ask:
         """What is asked for, and of whom."""
@@ -326,11 +378,15 @@ class Exchange:
         self._wait(now, self._times.first_byte)
         target, lane = self._aim, self._lane
         assert lane is not None  # chosen before the connection was asked for
+        notes = self._request.notes
+        forwarded = notes.get(target.dialect)
+        if forwarded is None:
+            forwarded = notes[target.dialect] = forwarded_fields(self._request.fields, target.dialect)
         head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
             target.base_path,
             lane.path,
             target.lines,
-            forwarded_fields(self._request.fields, target.dialect),
+            forwarded,
             len(lane.body),
         )
         effects.append(WriteUpstream(attempt, head + lane.body))
@@ -466,7 +522,7 @@ class Exchange:
 
     def _good(self, head: ResponseHead, now: float) -> Outcome:
         tokens = self._usage.total if self._usage is not None else 0
-        return succeeded(head.fields, now, status=head.status, tokens=tokens)
+        return succeeded(head.by_name, now, status=head.status, tokens=tokens)
 
     def _fail_with(self, reply: Reply, outcome: Outcome, now: float, effects: list[Effect]) -> None:
         """The provider answered with an error: ask another if that may help, else it is the client's."""

@@ -16,7 +16,7 @@ dictionary look-up. Rules that keep this safe (request smuggling lives here):
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -41,9 +41,9 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connecti
 _SECRET: Final = re.compile(rb"auth|key|token|secret|cookie|credential|password|session|signature")
 _CHANGING: Final = frozenset({
     b"content-length", b"date", b"x-request-id", b"request-id", b"traceparent", b"tracestate", b"x-client-request-id",
-    b"x-stainless-retry-count", b"cf-ray", b"openai-processing-ms", b"x-ratelimit-remaining-requests",
-    b"x-ratelimit-reset-requests",
+    b"x-stainless-retry-count", b"cf-ray", b"openai-processing-ms",
 })  # fmt: skip
+_COUNTING: Final = re.compile(rb"remaining|reset|utilization|used-percent")  # of limits
 # Framing fields are looked at each time, so they are not remembered either.
 _NEVER_KEPT: Final = _FRAMING | _CHANGING
 
@@ -84,6 +84,7 @@ class ResponseHead(msgspec.Struct, frozen=True):
     Attributes:
         status: HTTP status.
         fields: Names in lower case, values without outer white space, in order.
+        by_name: The same by name. Said twice, the last counts, as it does for browsers.
         content_length: Bytes of body announced, or None.
         is_chunked: The body comes in chunks.
         keeps_alive: The server lets the connection live on.
@@ -92,14 +93,15 @@ class ResponseHead(msgspec.Struct, frozen=True):
 
     status: int
     fields: Sequence[Field]
+    by_name: Mapping[bytes, bytes]
     content_length: int | None
     is_chunked: bool
     keeps_alive: bool
 
     @property
     def content_type(self) -> bytes:
-        """The media type alone, in lower case; empty when there is none. Said twice, the last counts, as it does for browsers."""
-        return dict(self.fields).get(b"content-type", b"").partition(b";")[0].strip().lower()
+        """The media type alone, in lower case; empty when there is none."""
+        return _media_type(self.by_name.get(b"content-type", b""))
 
 
 class HeadReader:
@@ -230,13 +232,18 @@ def _start_of(line: bytes) -> tuple[int, bool] | None:
     return None if match is None else (int(match[2]), match[1] == b"0")
 
 
+@lru_cache(maxsize=64)
+def _media_type(value: bytes) -> bytes:
+    return value.partition(b";")[0].strip().lower()
+
+
 @lru_cache(maxsize=1024)
 def _known_name(name: bytes) -> tuple[bytes, bool]:
     """A field's name in lower case, and whether its lines may be remembered; empty when it is no name."""
     if _NAME.fullmatch(name) is None:
         return b"", False
     lower = name.lower()
-    return lower, lower not in _NEVER_KEPT and _SECRET.search(lower) is None
+    return lower, not (lower in _NEVER_KEPT or _SECRET.search(lower) or _COUNTING.search(lower))
 
 
 class RepeatedHeads:
@@ -248,9 +255,12 @@ class RepeatedHeads:
     Args:
         heads: Reads what is new.
 
+    Attributes:
+        said: Another object whenever something else was said than before, but for the length.
+
     """
 
-    __slots__ = ("_before", "_behind", "_digits", "_heads", "_index", "_last")
+    __slots__ = ("_before", "_behind", "_digits", "_heads", "_index", "_last", "said")
 
     def __init__(self, heads: HeadReader) -> None:
         self._heads = heads
@@ -259,6 +269,7 @@ class RepeatedHeads:
         self._digits = b""
         self._behind = b""
         self._index = -1  # of Content-Length among the fields
+        self.said = object()
 
     def again(self, buffer: bytes) -> tuple[RequestHead, int] | None:
         """The head at the start of `buffer`, and where it ends, if it is the last one said again; the same value if all of it is."""
@@ -286,6 +297,7 @@ class RepeatedHeads:
         if repeated is not None and repeated[1] == len(head):
             return repeated[0]
         self._last = None
+        self.said = object()
         read = self._heads.read_request(head)
         plain = _PLAIN_LENGTH.search(head)
         # Said twice alike, it is read as one: but then neither of the two may change alone.
@@ -364,6 +376,7 @@ def _response_head(
     return ResponseHead(
         status,
         fields,
+        dict(fields),
         int(length) if length is not None else None,
         is_chunked,
         not is_http_1_0 and _lives_on(framing),

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # Possessive: a string of megabytes leaves no trail to come back on.
 _KEY_OR_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
+_MODEL: Final = b'"model"'
 _MODEL_KEY: Final = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+')
 _EMPTY_REST: Final = re.compile(rb"[ \t\r\n]*+}")
 
@@ -176,13 +177,12 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
     """
     if old == new:
         return body
-    text = orjson.dumps(new)
-    hits = [match.end() for match in _MODEL_KEY.finditer(body)]
-    written = orjson.dumps(old)
-    if len(hits) == 1 and body.startswith(written, hits[0]):
+    text, written = orjson.dumps(new), orjson.dumps(old)
+    start = _value_of_model(body)
+    if start and body.startswith(written, start):
         # A quoted key with a colon cannot stand inside a string. But it may be a nested object's, with the top-level one spelled in
         # escapes; so where there are any, look whether it did.
-        spliced = body[: hits[0]] + text + body[hits[0] + len(written) :]
+        spliced = b"%b%b%b" % (body[:start], text, body[start + len(written) :])
         if b"\\u" not in body:
             return spliced
         try:
@@ -191,6 +191,16 @@ def splice_model(body: bytes, old: str, new: str) -> bytes:
         except BadRequest:
             pass  # nested almost too deeply: with this frame more on the stack it is
     return replace_value(body, "model", text)
+
+
+def _value_of_model(body: bytes) -> int:
+    """Where the value of the only key ``"model"`` begins, at whatever depth that is; 0 when there is none, or more."""
+    at = body.find(_MODEL)
+    if at >= 0 and body.find(_MODEL, at + len(_MODEL)) < 0:
+        found = _MODEL_KEY.match(body, at)
+        return found.end() if found is not None else 0
+    hits = [match.end() for match in _MODEL_KEY.finditer(body)]
+    return hits[0] if len(hits) == 1 else 0
 
 
 def replace_value(body: bytes, key: str, text: bytes) -> bytes:

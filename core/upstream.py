@@ -28,6 +28,17 @@ class Upstream:
 
     """
 
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_decoder",
+        "_heads",
+        "_interim",
+        "has_begun",
+        "head",
+        "is_complete",
+    )
+
     def __init__(self, heads: HeadReader) -> None:
         self._heads = heads
         self._buffer = b""
@@ -121,7 +132,8 @@ class Upstream:
         else:
             self._body = UntilCloseBody()
         self.is_complete = self._body.is_complete
-        coding = "" if self.is_complete else coding_of(head.fields)
+        is_coded = b"content-encoding" in head.by_name and not self.is_complete
+        coding = coding_of(head.fields) if is_coded else ""
         if coding:
             try:
                 self._decoder = Decoder(coding, _DECODED_LIMIT)

@@ -163,9 +163,8 @@ def details_of(error: object) -> list[Mapping[str, Any]]:
     return found
 
 
-def reported_windows(fields: Sequence[Field], now: float) -> tuple[ReportedWindow, ...]:
-    """What an answer's header fields say of the provider's own counts; with a success as well as with a refusal."""
-    headers = dict(fields)
+def reported_windows(headers: Mapping[bytes, bytes], now: float) -> tuple[ReportedWindow, ...]:
+    """What an answer's header fields, by name, say of the provider's own counts; with a success as well as with a refusal."""
     windows: list[ReportedWindow] = []
     # A provider counts in one way, and most answers say nothing: one look for each way, in C.
     if not _OPENAI_RESETS.isdisjoint(headers):

@@ -133,8 +133,8 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.kind in (Kind.OK, Kind.REQUEST_FAULT, Kind.ABANDONED)
 
 
-def succeeded(fields: Sequence[Field], now: float, *, status: int = 200, tokens: int = 0) -> Outcome:
-    """An answer came."""
+def succeeded(fields: Mapping[bytes, bytes], now: float, *, status: int = 200, tokens: int = 0) -> Outcome:
+    """An answer came; `fields` are its header fields by name."""
     return Outcome(Kind.OK, Scope.MODEL, status, windows=reported_windows(fields, now), tokens=tokens)
 
 
@@ -155,7 +155,7 @@ def classify(status: int, fields: Sequence[Field], body: bytes, now: float, *, k
 
     """
     error = _decode(body)
-    windows = reported_windows(fields, now)
+    windows = reported_windows(dict(fields), now)
     kind = kind or _kind_of(status, fields, body, error)
     scope = MEANING[kind][1]
     retry_at = None

@@ -123,6 +123,33 @@ class Plan:
 
     """
 
+    __slots__ = (
+        "_attempts",
+        "_books",
+        "_breath",
+        "_config",
+        "_draw",
+        "_in_round",
+        "_last",
+        "_lease",
+        "_leg",
+        "_legs",
+        "_met_limits",
+        "_pool",
+        "_renewal_looks",
+        "_renewing",
+        "_retries",
+        "_round",
+        "_session",
+        "_shunned",
+        "_spent",
+        "_tried",
+        "_waited_from",
+        "client_key",
+        "model",
+        "suffix",
+    )
+
     def __init__(
         self, config: Config, pool: Pool, legs: Sequence[Leg], books: Books, draw: Callable[[], float],
         *, client_key: ClientKey, session: str | None = None, suffix: Suffix | None = None,

@@ -69,6 +69,7 @@ def judge_response(head: bytes) -> ResponseHead | None:
     return ResponseHead(
         status=event.status_code,
         fields=fields,
+        by_name=dict(fields),
         content_length=int(length) if length is not None else None,
         is_chunked=b"transfer-encoding" in framing,
         keeps_alive=lives_on(event),

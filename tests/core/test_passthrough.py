@@ -244,16 +244,11 @@ def test_headers_pass_by_name() -> None:
     assert forwarded_fields({}, "claude") == b"anthropic-version: 2023-06-01\r\n"
     asked = {b"anthropic-version": b"2026-10-21", b"anthropic-beta": b"a,b"}
     assert forwarded_fields(asked, "claude") == b"anthropic-beta: a,b\r\nanthropic-version: 2026-10-21\r\n"
-    head = ResponseHead(
-        200,
-        [
-            (b"content-type", b"a/b"), (b"set-cookie", b"secret"), (b"x-ratelimit-limit-tokens", b"1"), (b"transfer-encoding", b"chunked"),
-            (b"x-request-id", b"r"), (b"content-encoding", b"gzip"), (b"connection", b"close"), (b"retry-after", b"2"),
-        ],
-        None,
-        False,
-        True,
-    )  # fmt: skip
+    sent = [
+        (b"content-type", b"a/b"), (b"set-cookie", b"secret"), (b"x-ratelimit-limit-tokens", b"1"), (b"transfer-encoding", b"chunked"),
+        (b"x-request-id", b"r"), (b"content-encoding", b"gzip"), (b"connection", b"close"), (b"retry-after", b"2"),
+    ]  # fmt: skip
+    head = ResponseHead(200, sent, dict(sent), None, False, True)
     assert answer_fields(head) == [
         (b"content-type", b"a/b"),
         (b"x-ratelimit-limit-tokens", b"1"),

@@ -59,13 +59,13 @@ def test_instants(value: str, seconds: float | None) -> None:
 def test_told(fields: dict[str, str], body: Any, seconds: float | None) -> None:
     """Spent windows before the header made for it, that before the body."""
     pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
-    at = told_instant(pairs, body, reported_windows(pairs, NOW), NOW)
+    at = told_instant(pairs, body, reported_windows(dict(pairs), NOW), NOW)
     assert at == (None if seconds is None else pytest.approx(NOW + seconds, abs=1e-3))
 
 
 def windows(**fields: str) -> dict[str, ReportedWindow]:
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-    return {window.name: window for window in reported_windows(pairs, NOW)}
+    return {window.name: window for window in reported_windows(dict(pairs), NOW)}
 
 
 def test_reported_windows() -> None:
@@ -95,7 +95,7 @@ def test_subscriptions() -> None:
         (b"anthropic-ratelimit-unified-5h-utilization", b"0.98"), (b"anthropic-ratelimit-unified-5h-reset", b"1700000500"),
         (b"anthropic-ratelimit-unified-7d_oi-status", b"rejected"), (b"anthropic-ratelimit-unified-7d_oi-reset", b"1700000500"),
     ]  # fmt: skip
-    five, oi = reported_windows(pairs, NOW)
+    five, oi = reported_windows(dict(pairs), NOW)
     assert (five.used, five.scope) == (0.98, "credential")
     assert (oi.used, oi.scope) == (1.0, "model")
 
@@ -126,7 +126,7 @@ JSON = st.recursive(
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6), JSON)
 def test_nothing_is_raised(fields: list[tuple[bytes, bytes]], body: object) -> None:
     """Whatever a provider sends; and no instant before now, or beyond a year."""
-    found = reported_windows(fields, NOW)
+    found = reported_windows(dict(fields), NOW)
     at = told_instant(fields, body, found, NOW)
     assert at is None or NOW <= at <= NOW + 3.2e7
     assert all(0 <= window.used <= 1 for window in found)

@@ -69,7 +69,7 @@ def test_headers_count() -> None:
 
 def test_what_is_good() -> None:
     """Ends of an exchange."""
-    good = succeeded([(b"x-ratelimit-remaining", b"1"), (b"x-ratelimit-reset", b"1")], NOW, tokens=9)
+    good = succeeded({b"x-ratelimit-remaining": b"1", b"x-ratelimit-reset": b"1"}, NOW, tokens=9)
     assert good.is_good
     assert good.ends_the_exchange
     assert (len(good.windows), good.tokens) == (1, 9)

@@ -14,7 +14,7 @@ from dragoman.core.errors import MisuseError
 from dragoman.core.routing.strategy import STRATEGIES
 
 NOW = 1_700_000_000.0
-GOOD = succeeded([], NOW)
+GOOD = succeeded({}, NOW)
 LIMITED = classify(429, [], b"", NOW)
 SPENT = classify(429, [], b'{"error": {"code": "insufficient_quota"}}', NOW)
 FAILED = classify(503, [], b"", NOW)
@@ -177,9 +177,7 @@ def test_disabled_cooling() -> None:
     """Nothing else is remembered, spent windows that are told with a success included."""
     pool, lane = made(1, cools=False)
     once(pool, lane, LIMITED)
-    once(
-        pool, lane, succeeded([(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"9s")], NOW)
-    )
+    once(pool, lane, succeeded({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"9s"}, NOW))
     once(pool, lane, classify(401, [], b"", NOW))
     assert take(pool, lane).is_open
 
@@ -215,8 +213,8 @@ def test_told_before_it_is_hit() -> None:
         (b"x-ratelimit-remaining-requests", b"2"),
         (b"x-ratelimit-reset-requests", b"60s"),
     ]
-    once(pool, lane, succeeded(spent, NOW))
-    once(pool, lane, succeeded(nearly, NOW))
+    once(pool, lane, succeeded(dict(spent), NOW))
+    once(pool, lane, succeeded(dict(nearly), NOW))
     assert state(pool) is CredentialState.EXHAUSTED
     assert {once(pool, lane) for _ in range(4)} == {"id2"}
     rows = {(row.credential, row.model_id): row for row in pool.snapshot(NOW)}

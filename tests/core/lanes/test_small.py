@@ -189,7 +189,7 @@ def test_an_estimate_is_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     said = Reply(200, [], b"{}", None)
     monkeypatch.setattr("dragoman.core.lanes.small._estimated", lambda _: said)
     lane = Estimating(cast("Ask", None))
-    head = ResponseHead(200, [], 0, is_chunked=False, keeps_alive=True)
+    head = ResponseHead(200, [], {}, 0, is_chunked=False, keeps_alive=True)
     assert lane.answer(head, b"", 0.0) is lane.error(head, b"", 0.0) is said
     assert lane.flow(head, 0.0) is None
     with pytest.raises(UpstreamError, match="no stream"):

@@ -30,7 +30,7 @@ from dragoman.core.routing.plan import Choice, GiveUp, Plan, Wait
 from dragoman.core.routing.router import Router
 
 NOW = 1_700_000_000.0
-GOOD = succeeded([], NOW)
+GOOD = succeeded({}, NOW)
 LIMITED = classify(429, [], b"", NOW)
 SPENT = classify(429, [], b'{"error": {"code": "insufficient_quota"}}', NOW)
 FAILED = classify(503, [], b"", NOW)

@@ -59,8 +59,8 @@ def test_lowest_latency() -> None:
     assert {lease.seat.index for lease in leases if lease is not None} == {0, 1, 2}
     for lease, seconds in zip(leases, (3.0, 1.0, 2.5), strict=True):
         assert lease is not None
-        pool.answered(lease, succeeded([], NOW), NOW + seconds)
-        pool.report(lease, succeeded([], NOW), NOW + 9)
+        pool.answered(lease, succeeded({}, NOW), NOW + seconds)
+        pool.report(lease, succeeded({}, NOW), NOW + 9)
     order = [lease.seat.offer.latency for _ in range(4) if (lease := pool.pick(lane, NOW + 10, 0.9)) is not None]
     assert order == [1.0, 1.0, 2.5, 1.0] or order == [1.0, 1.0, 2.5, 3.0]
 
