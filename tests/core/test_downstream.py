@@ -47,6 +47,34 @@ def read_one(data: bytes, limit: int = LIMIT) -> Request:
     return request
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"/", b"/?key=a"]), st.sampled_from([b"a", b"b"]), st.binary(max_size=12)),
+        max_size=8,
+    )
+)
+def test_notes_are_shared_by_heads_that_say_the_same(asked: list[tuple[bytes, bytes, bytes]]) -> None:
+    """The same but for the length; and what is said of it then is what each one says, whoever spoke before."""
+    down = a_downstream()
+    before: Request | None = None
+    said: tuple[bytes, bytes] | None = None
+    for target, key, body in asked:
+        down.receive_data(
+            b"POST %b HTTP/1.1\r\nhost: a\r\nx-api-key: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (target, key, len(body), body)
+        )
+        request = down.next_request()
+        assert request is not None
+        assert request.fields == {b"host": b"a", b"x-api-key": key}
+        assert f"{request.path}{'?' * bool(request.query)}{request.query}" == target.decode()
+        assert request.body == body
+        if before is not None:
+            assert (request.notes is before.notes) == ((target, key) == said)
+        before, said = request, (target, key)
+        down.start_answer(200, [], length=0)
+        down.finish()
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[bytes, str, bytes]:
     """A request as h11 sends it, its target, its body."""

@@ -24,6 +24,16 @@ def test_an_exchange_ends_as_it_began() -> None:
     assert [answer[0] for answer in talk.answers("POST", "GET")] == [200, 401]
 
 
+def test_a_key_that_is_gone_opens_nothing_to_whoever_shows_it_again() -> None:
+    """On the same connection, in the same words."""
+    talk = Conversation(config(provider("acme")))
+    asked = post({"model": "nobody-has-it", "messages": []})
+    talk.client(asked).client(asked)
+    talk.gateway.reload(attrs.evolve(config(provider("acme")), api_keys=(ClientKey("sk-other", "bert"),)), talk.now)
+    talk.client(asked).client(post({"model": "nobody-has-it", "messages": []}, key="sk-other")).client(asked)
+    assert [answer[0] for answer in talk.answers(*["POST"] * 5)] == [404, 404, 401, 404, 401]
+
+
 def test_home_names_the_ways_in() -> None:
     """Without a key."""
     status, _, body = Conversation().client(get("/", key=None)).answers("GET")[0]

@@ -1,6 +1,7 @@
 """The server: accepts clients, keeps the deadlines, stops in good order. Callbacks all the way: no task for a connection."""
 
 import asyncio
+import contextlib
 import functools
 import math
 import signal
@@ -280,11 +281,10 @@ def run(services: Sequence[Service], settings: Settings) -> None:
 
     On uvloop where it is installed.
     """
-    try:
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop  # Windows' other one has no readers
+    with contextlib.suppress(ImportError):
         import uvloop
-    except ImportError:
-        factory = None
-    else:
+
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_run(services, settings))
