@@ -51,6 +51,8 @@ _PLAIN_LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,20})\r\n", re.
 
 _MEMO_LINES: Final = 2048
 _MEMO_LINE_LENGTH: Final = 512
+_MEMO_NAMES: Final = 256
+_MEMO_NAME_LENGTH: Final = 64
 
 
 class RequestHead(msgspec.Struct, frozen=True):
@@ -119,6 +121,9 @@ class HeadReader:
     def __init__(self, limit: int = 64 * 1024) -> None:
         self.limit = limit
         self._known: dict[bytes, Field] = {}
+        self._changing: dict[
+            bytes, bytes
+        ] = {}  # names, as sent, of lines that are read anew each time and do not frame
 
     def read_request(self, head: bytes) -> RequestHead:
         """Read the head of a request, from its first byte to the end of its blank line.
@@ -166,21 +171,44 @@ class HeadReader:
         recalled = list(map(self._known.get, lines))  # in C: most lines of most heads end here
         fields: list[Field] = recalled  # type: ignore[assignment]  # the loop leaves no None
         framing: dict[bytes, bytes] = {}
+        changing = self._changing
         for index, field in enumerate(recalled):
             if field is None:
-                sent, _, value = lines[index].partition(b":")
-                name, may_be_kept = _known_name(sent)
-                if not name or _VALUE.fullmatch(value) is None or len(sent) == len(lines[index]):
+                line = lines[index]
+                sent, colon, value = line.partition(b":")
+                if not colon or _VALUE.fullmatch(value) is None:
                     return None
                 value = value.strip(b" \t")
-                fields[index] = name, value
-                if may_be_kept:
-                    self._remember(lines[index], fields[index])
-                elif name in _FRAMING:
-                    if name in framing or not _is_plain(name, value):
-                        return None
-                    framing[name] = value
+                name = changing.get(sent)
+                if name is not None:
+                    fields[index] = name, value
+                elif not self._read_field(line, sent, value, index, fields, framing):
+                    return None
         return fields, framing
+
+    def _read_field(
+        self,
+        line: bytes,
+        sent: bytes,
+        value: bytes,
+        index: int,
+        fields: list[Field],
+        framing: dict[bytes, bytes],
+    ) -> bool:
+        """Read a line that is new, or frames; False when it takes h11 to judge."""
+        name, may_be_kept = _known_name(sent)
+        if not name:
+            return False
+        fields[index] = name, value
+        if name in _FRAMING:
+            if name in framing or not _is_plain(name, value):
+                return False
+            framing[name] = value
+        elif may_be_kept:
+            self._remember(line, fields[index])
+        elif len(self._changing) < _MEMO_NAMES and len(sent) <= _MEMO_NAME_LENGTH:
+            self._changing[sent] = name
+        return True
 
     def _remember(self, line: bytes, field: Field) -> None:
         if len(line) <= _MEMO_LINE_LENGTH:
