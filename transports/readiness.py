@@ -129,28 +129,30 @@ class Selected:
         self._selector.close()
 
     def turn(self) -> None:
-        """Call all who are ready; never waits."""
-        ready = self._selector.select(0)
-        self.is_turning = True
-        for index, (key, events) in enumerate(ready, 1):
-            watched: Watched = key.data
-            try:
-                if events & WRITE:
-                    watched.writable()
-                if events & READ:
-                    watched.readable()
-            except Exception as error:
-                self._on_error(error)
-                if self._selector.get_map().get(key.fd) is key:  # it may be closed, and another have its number
-                    self._selector.unregister(key.fd)
-            if index % _MOST == 0:
-                self._flush()
-        self._flush()
-        self.is_turning = False
-        while self._called_soon:
-            calls, self._called_soon = self._called_soon, []
-            for call in calls:
-                self._call(call)
+        """Call all who are ready, and those who become ready meanwhile, up to `_MOST` or a little more; never waits."""
+        called = 0
+        while called < _MOST and (ready := self._selector.select(0)):
+            self.is_turning = True
+            for key, events in ready:
+                called += 1
+                watched: Watched = key.data
+                try:
+                    if events & WRITE:
+                        watched.writable()
+                    if events & READ:
+                        watched.readable()
+                except Exception as error:
+                    self._on_error(error)
+                    if self._selector.get_map().get(key.fd) is key:  # it may be closed, and another have its number
+                        self._selector.unregister(key.fd)
+                if called % _MOST == 0:
+                    self._flush()
+            self._flush()
+            self.is_turning = False
+            while self._called_soon:
+                calls, self._called_soon = self._called_soon, []
+                for call in calls:
+                    self._call(call)
 
     def _flush(self) -> None:
         written, self._written = self._written, []
