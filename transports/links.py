@@ -278,10 +278,12 @@ class UpstreamLink(Link):
         self._keeper = keeper
         self._driver: Driver | None = None
         self._attempt = 0
+        self._was_asked = False
 
     def serve(self, driver: Driver, attempt: int) -> None:
         """Serve an attempt from now on."""
         self._driver, self._attempt = driver, attempt
+        self._was_asked = False
 
     def release(self) -> None:
         """Keep the connection for others."""
@@ -313,9 +315,14 @@ class UpstreamLink(Link):
         return self._driver is None or not self._driver.client.is_backed_up
 
     def received(self, data: bytes) -> None:
-        """Tell whom it serves."""
+        """Tell whom it serves. What comes before the request has gone is no answer to it: such a connection counts as closed."""
         if self._driver is not None:
+            data = data if self._was_asked else b""
             self._driver.upstream_sent(self._attempt, data)
             if data:
                 return
         self.close()  # or it was idle, and says something nobody asked
+
+    def _send_now(self, data: bytes | memoryview) -> bool:
+        self._was_asked = True
+        return super()._send_now(data)

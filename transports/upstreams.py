@@ -8,7 +8,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver, Opening
@@ -112,6 +112,19 @@ class UpstreamLinks:
             return
         self.pool.ended(origin)
         driver.upstream_failed(attempt, failure)
+
+
+def numeric(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, str, Any] | None:
+    """The one address of a host that is written as one, without asking anybody; None for a name.
+
+    >>> numeric("127.0.0.1", 80)[4], numeric("localhost", 80)
+    (('127.0.0.1', 80), None)
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return None
+    return found[0]
 
 
 async def open_socket(network: Network, origin: Origin) -> tuple[socket.socket, TLSPipe | None]:

@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dragoman.core.effects import Origin
+from dragoman.transports.driver import Driver, Nobody
 from dragoman.transports.links import ClientLink, Link, UpstreamLink
 from dragoman.transports.readiness import READ, WRITE, Watched
 from tests.transports.watchers import pair
@@ -140,6 +141,31 @@ def test_a_connection_with_an_unsent_request_is_not_kept(by_hand: ByHand) -> Non
         link.release()
         assert (keeper.kept, keeper.gone) == ([], [link])
         by_hand.end_turn()
+
+
+def test_what_comes_before_the_request_has_gone_is_no_answer_to_it(by_hand: ByHand) -> None:
+    """An idle connection speaks (a 408, say) in the turn in which it is taken: whoever took it hears that it closed."""
+    keeper, told = Keeper(), list[tuple[int, bytes]]()
+
+    class Asking:
+        client = Nobody()
+
+        def upstream_sent(self, attempt: int, data: bytes) -> None:
+            told.append((attempt, data))
+
+    for is_sent, said in ((False, b""), (True, b"HTTP/1.1 408 Too late")):
+        with pair() as (ours, theirs):
+            link = UpstreamLink(ours, None, by_hand, ORIGIN, keeper)
+            by_hand.is_turning = True
+            link.serve(cast("Driver", Asking()), 7)
+            link.write(b"a request")
+            if is_sent:
+                by_hand.end_turn()
+            theirs.send(b"HTTP/1.1 408 Too late")
+            link.readable()
+            assert told.pop() == (7, said)
+            assert link.is_closed is not is_sent
+            by_hand.end_turn()
 
 
 def test_what_the_socket_does_not_take_waits_in_order(by_hand: ByHand) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dragoman.transports.links import READ_SIZE
 from dragoman.transports.services import HAPPY_EYEBALLS
+from dragoman.transports.upstreams import numeric
 
 
 class AsyncioNetwork:
@@ -36,7 +37,10 @@ class AsyncioNetwork:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """Connect to one of the addresses of `host`."""
+        """Connect to one of the addresses of `host`; where there is but one, there is nothing to race."""
+        known = numeric(host, port)
+        if known is not None:
+            return await _connect_one(known)
         return await _race(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     async def resolve(self, host: str, port: int) -> str:

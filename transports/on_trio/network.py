@@ -7,6 +7,7 @@ import trio
 
 from dragoman.transports.links import READ_SIZE
 from dragoman.transports.services import HAPPY_EYEBALLS
+from dragoman.transports.upstreams import numeric
 
 
 class TrioNetwork:
@@ -34,7 +35,13 @@ class TrioNetwork:
         return scope.cancel
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """Connect to one of the addresses of `host`."""
+        """Connect to one of the addresses of `host`; where there is but one, there is nothing to race."""
+        known = numeric(host, port)
+        if known is not None:
+            family, kind, protocol, _, address = known
+            with trio.socket.socket(family, kind, protocol) as sock:
+                await sock.connect(address)
+                return socket.socket(fileno=sock.detach())
         stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=HAPPY_EYEBALLS)
         return socket.socket(fileno=stream.socket.detach())
 
