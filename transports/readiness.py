@@ -131,8 +131,8 @@ class Selected:
     def turn(self) -> None:
         """Call all who are ready, and those who become ready meanwhile, up to `_MOST` or a little more; never waits."""
         called = 0
+        self.is_turning = True
         while called < _MOST and (ready := self._selector.select(0)):
-            self.is_turning = True
             for key, events in ready:
                 called += 1
                 watched: Watched = key.data
@@ -147,12 +147,12 @@ class Selected:
                         self._selector.unregister(key.fd)
                 if called % _MOST == 0:
                     self._flush()
-            self._flush()
-            self.is_turning = False
-            while self._called_soon:
-                calls, self._called_soon = self._called_soon, []
-                for call in calls:
-                    self._call(call)
+        self._flush()
+        self.is_turning = False
+        while self._called_soon:
+            calls, self._called_soon = self._called_soon, []
+            for call in calls:
+                self._call(call)
 
     def _flush(self) -> None:
         written, self._written = self._written, []
