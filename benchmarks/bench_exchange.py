@@ -16,7 +16,7 @@ from benchmarks import data
 from benchmarks.mock.mock import take_chunks
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider
 from dragoman.core.connection import ClientConnection
-from dragoman.core.effects import Effect, OpenUpstream, WriteClient, WriteUpstream
+from dragoman.core.effects import Afterwards, Effect, OpenUpstream, WriteClient, WriteUpstream
 from dragoman.core.gateway import Gateway
 
 NOW: Final = 1_800_000_000.0
@@ -79,6 +79,9 @@ class Driver:
         effects: list[Effect] = []
         for piece in self._answer:
             effects += connection.upstream_sent(opened.attempt, piece, NOW)
+        for effect in effects:
+            if type(effect) is Afterwards:
+                effect.call()
         return effects
 
     def timed_exchange(self, spent: dict[str, list[int]]) -> None:
@@ -101,7 +104,10 @@ class Driver:
         for number, piece in enumerate(self._answer):
             place = "first" if number == 0 else "last" if number == len(self._answer) - 1 else "others"
             stage = "upstream_sent" + (f": {place} piece" if len(self._answer) > 1 else "")
-            note(stage, lambda piece=piece: connection.upstream_sent(attempt, piece, NOW))  # type: ignore[misc]  # an early binding
+            done = note(stage, lambda piece=piece: connection.upstream_sent(attempt, piece, NOW))  # type: ignore[misc]  # an early binding
+            for effect in done:
+                if type(effect) is Afterwards:
+                    note("afterwards", lambda call=effect.call: call() or [])  # type: ignore[misc]  # the same
 
     def check(self, expected: bytes) -> None:
         """See that the client gets the provider's body, byte for byte."""

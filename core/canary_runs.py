@@ -14,6 +14,7 @@ import msgspec
 from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.connection import ClientConnection
 from dragoman.core.effects import (
+    Afterwards,
     CloseClient,
     CloseUpstream,
     ConnectFailure,
@@ -179,6 +180,8 @@ class CanaryRuns(Clientless):
                     run.attempts[effect.attempt] = self._attempts
                     self._by_attempt[self._attempts] = run, effect.attempt
                     effects.append(msgspec.structs.replace(effect, attempt=self._attempts))
+                case Afterwards():
+                    effects.append(effect)
                 case _:
                     outside = run.attempts[effect.attempt]
                     effects.append(msgspec.structs.replace(effect, attempt=outside))

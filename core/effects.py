@@ -184,4 +184,10 @@ class Serve(msgspec.Struct, frozen=True, gc=False):
     request: LocalRequest
 
 
-Effect = OpenUpstream | WriteUpstream | ReleaseUpstream | CloseUpstream | WriteClient | CloseClient | Serve
+class Afterwards(msgspec.Struct, frozen=True, gc=False):
+    """Call `call` once what was written is sent, before long: bookkeeping, for which nobody should wait."""
+
+    call: Callable[[], None]
+
+
+Effect = OpenUpstream | WriteUpstream | ReleaseUpstream | CloseUpstream | WriteClient | CloseClient | Serve | Afterwards

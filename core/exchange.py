@@ -20,6 +20,7 @@ from dragoman.core.credentials.outcome import Kind, Outcome, broken, classify, s
 from dragoman.core.dialects import DIALECTS
 from dragoman.core.downstream import Downstream, Request
 from dragoman.core.effects import (
+    Afterwards,
     CloseUpstream,
     ConnectFailure,
     Effect,
@@ -85,6 +86,7 @@ class Exchange:
         "_client_key",
         "_collected",
         "_config",
+        "_ended_at",
         "_ends_by",
         "_first_token_at",
         "_flow",
@@ -137,7 +139,7 @@ class Exchange:
         self._peer = peer
         self._canary = canary
         self._times = self._config.timeouts
-        self._started_at = now
+        self._started_at = self._ended_at = now
         self._ends_by = now + self._times.exchange
         self._out = Answering(
             self._config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
@@ -245,7 +247,7 @@ class Exchange:
         self._out.fail(
             error.status, error.message, "client", now, effects, code=error.code, param=error.param, fields=fields
         )
-        self._end(now)
+        self._end(now, effects)
 
     def _answer_preflight(self, now: float, effects: list[Effect]) -> bool:
         if not self._out.cors_fields():
@@ -256,7 +258,7 @@ class Exchange:
             (b"access-control-max-age", b"600"),
         ]
         self._out.whole(204, fields, b"", now, effects)
-        self._end(now)
+        self._end(now, effects)
         return True
 
     def _answer_locally(self, endpoint: Endpoint, now: float, effects: list[Effect]) -> None:
@@ -278,7 +280,7 @@ class Exchange:
             case _:
                 body = model_card(dialect, gateway.router.catalog.model(endpoint.model, self._client_key))
         self._out.whole(200, [(b"content-type", b"application/json")], body, now, effects)
-        self._end(now)
+        self._end(now, effects)
 
     # --- what is answered outside ---
 
@@ -307,7 +309,7 @@ class Exchange:
             self._out.fail(answer.status, answer.error, fault, now, effects, code=answer.code, fields=answer.fields)
         else:
             self._out.whole(answer.status, [*answer.fields], answer.body, now, effects)
-        self._end(now)
+        self._end(now, effects)
 
     # --- attempts ---
 
@@ -330,7 +332,7 @@ class Exchange:
                         plan.report(broken(Kind.ABANDONED, "it cannot count: estimated here"), now)
                         reply = self._lane.reply
                         self._out.whole(reply.status, reply.fields, reply.body, now, effects)
-                        self._end(now)
+                        self._end(now, effects)
                         return
                     self._open(now, effects, fresh=False)
                     return
@@ -501,7 +503,7 @@ class Exchange:
                 self._answer_losses = reply.losses
                 self._note_attempt("ok", "", head.status, self._good(head, now), now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
-                self._end(now)
+                self._end(now, effects)
                 return
             outcome = self._judge(reply.status, head.fields, body, now)
         else:
@@ -510,7 +512,7 @@ class Exchange:
             if reply.status < 300:  # the provider cannot, but the gateway can
                 self._note_attempt("status", f"answered {head.status}", head.status, outcome, now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
-                self._end(now)
+                self._end(now, effects)
                 return
         self._fail_with(reply, outcome, now, effects)
 
@@ -535,7 +537,7 @@ class Exchange:
         self._out.error = f"{self._provider} answered {reply.status}"
         fields = [*reply.fields, (b"x-dragoman-fault", self._out.fault.encode())]
         self._out.whole(reply.status, fields, reply.body, now, effects)
-        self._end(now)
+        self._end(now, effects)
 
     def _relay(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
         """A piece of an answer that flows."""
@@ -565,7 +567,7 @@ class Exchange:
             self._usage = flow.usage if flow is not None else None
             self._note_attempt("ok", "", head.status, self._good(head, now), now)
             self._out.finish(out, effects)
-            self._end(now)
+            self._end(now, effects)
         elif out:
             self._out.write(out, effects)
 
@@ -589,7 +591,7 @@ class Exchange:
         self._note_attempt(name, fault.message, self._up.head.status if self._up.head else None, came_to, now)
         self._out.fault, self._out.error = "provider", f"{self._provider}: {fault.message}"
         self._out.finish(out, effects)
-        self._end(now)
+        self._end(now, effects)
 
     def _broken(self, what: str, now: float, effects: list[Effect]) -> None:
         """The provider broke the protocol, or its answer off."""
@@ -610,7 +612,7 @@ class Exchange:
         else:
             self._usage = self._flow.usage
             self._out.finish(self._flow.fail(fault), effects)
-        self._end(now)
+        self._end(now, effects)
 
     def _fail(
         self,
@@ -651,7 +653,7 @@ class Exchange:
             message, status, code = refusal.message, refusal.status, refusal.code
             fields = [] if refusal.retry_at is None else _retry_fields(refusal.retry_at, now)
         self._out.fail(status, message, "provider", now, effects, code=code, fields=fields)
-        self._end(now)
+        self._end(now, effects)
 
     # --- time ---
 
@@ -663,7 +665,7 @@ class Exchange:
         if self.state is State.SERVING:
             message = f"The gateway had no answer after {self._times.exchange:g} seconds."
             self._out.fail(504, message, "gateway", now, effects, code="timeout")
-            self._end(now)
+            self._end(now, effects)
             return
         if self.state is State.PAUSING:
             self._receive(Input.RESUMED)
@@ -726,7 +728,7 @@ class Exchange:
         self._out.status = self._out.status or _CLIENT_LEFT
         self._out.fault = "client"
         self._out.error = "the client left before its answer was complete"
-        self._close_journal(now)
+        self._close_journal(now, effects)
 
     def abort(self, now: float, effects: list[Effect]) -> None:
         """The gateway ends: give the client a proper error in place of what is missing."""
@@ -741,7 +743,7 @@ class Exchange:
             return
         self._receive(Input.ABANDONED)
         self._out.fail(503, message, "gateway", now, effects, code="shutting_down")
-        self._close_journal(now)
+        self._close_journal(now, effects)
 
     # --- the end ---
 
@@ -759,9 +761,9 @@ class Exchange:
         """The answer is complete: let the connection go, for others if it is sound."""
         effects.append(ReleaseUpstream(self._attempt) if self._up.may_be_kept else CloseUpstream(self._attempt))
 
-    def _end(self, now: float) -> None:
+    def _end(self, now: float, effects: list[Effect]) -> None:
         self._receive(Input.ANSWERED)
-        self._close_journal(now)
+        self._close_journal(now, effects)
 
     def _note_attempt(self, name: str, detail: str, status: int | None, outcome: Outcome, now: float) -> None:
         """The attempt in hand has ended: tell the journal and the pool, once."""
@@ -800,8 +802,13 @@ class Exchange:
             extra.append((_THINKING, say_thinking(self._lane.asked, self._lane.applied).encode("ascii")))
         self._out.extra = extra
 
-    def _close_journal(self, now: float) -> None:
+    def _close_journal(self, now: float, effects: list[Effect]) -> None:
         self.deadline = math.inf
+        self._ended_at = now
+        effects.append(Afterwards(self._record))
+
+    def _record(self) -> None:
+        """Write down what it came to."""
         request, out, lane = self._request, self._out, self._lane
         told = self._flow.losses if self._flow is not None else self._answer_losses
         losses = () if lane is None else (*lane.losses, *told)
@@ -822,7 +829,7 @@ class Exchange:
             bytes_out=out.bytes_out,
             started_at=self._started_at,
             first_byte_at=out.first_byte_at,
-            ended_at=now,
+            ended_at=self._ended_at,
             losses=losses,
             thinking_asked=lane.asked if lane is not None else None,
             thinking_applied=lane.applied if lane is not None else None,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from dragoman.core.effects import (
+    Afterwards,
     CloseClient,
     CloseUpstream,
     ConnectFailure,
@@ -112,6 +113,10 @@ class ClientLink(Protocol):
         """Close at once; `Driver.closed` is called soon."""
         ...
 
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Call it once what was written is sent, as far as it can be; where that is so already, now."""
+        ...
+
     def wake(self) -> None:
         """`Driver.is_reading` has become true, or may have."""
         ...
@@ -132,6 +137,10 @@ class Nobody:
 
     def close(self) -> None:
         """Nobody is there to be closed."""
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Nobody waits for anything."""
+        call()
 
     def wake(self) -> None:
         """Nobody speaks."""
@@ -439,6 +448,8 @@ class Driver:
             elif type(effect) is ReleaseUpstream:
                 if effect.attempt in self._handles:
                     self._handles.pop(effect.attempt).release()
+            elif type(effect) is Afterwards:
+                self.client.afterwards(effect.call)
             elif type(effect) is CloseUpstream:
                 if effect.attempt in self._handles:
                     self._handles.pop(effect.attempt).close()

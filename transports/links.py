@@ -231,6 +231,13 @@ class ClientLink(Link):
         """The client takes more."""
         self.driver.client_caught_up()
 
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Call it at the end of the turn, or now."""
+        if self._readiness.is_turning:
+            self._readiness.soon(call)
+        else:
+            call()
+
     def close(self) -> None:
         """Close at once; the driver is told soon."""
         if not self.is_closed:

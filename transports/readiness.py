@@ -147,6 +147,8 @@ class Selected:
                         self._selector.unregister(key.fd)
                 if called % _MOST == 0:
                     self._flush()
+            if len(ready) == 1:  # nobody to be sent with
+                self._flush()
         self._flush()
         self.is_turning = False
         while self._called_soon:

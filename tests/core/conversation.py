@@ -9,6 +9,7 @@ import h11
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider
 from dragoman.core.connection import ClientConnection
 from dragoman.core.effects import (
+    Afterwards,
     CloseClient,
     CloseUpstream,
     ConnectFailure,
@@ -97,6 +98,8 @@ class Conversation:
                     self.closed.append(attempt)
                 case ReleaseUpstream(attempt):
                     self.released.append(attempt)
+                case Afterwards(call):
+                    call()
                 case CloseClient():
                     self.is_over = True
 

@@ -12,6 +12,7 @@ from dragoman.core.canary_runs import CanaryRuns
 from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.config import ClientKey, Config, Provider
 from dragoman.core.effects import (
+    Afterwards,
     CloseUpstream,
     ConnectFailure,
     Effect,
@@ -78,6 +79,8 @@ class Cage:
                     self.kept.append(effect.attempt)
                 case CloseUpstream():
                     self.closed.append(effect.attempt)
+                case Afterwards():
+                    effect.call()
                 case _:
                     raise AssertionError(effect)
         return self

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from dragoman.core.effects import (
+    Afterwards,
     CloseClient,
     CloseUpstream,
     ConnectFailure,
@@ -153,6 +154,10 @@ class Link:
         """Read on."""
         self.wakes += 1
 
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Now."""
+        call()
+
 
 class Upstreams:
     """Opens what it is told to open next."""
@@ -187,6 +192,13 @@ def test_writes_that_follow_each_other_are_one(world: World) -> None:
     ]  # fmt: skip
     world.driver.client_sent(b"y")
     assert world.took()[1:] == ["client < ab", "up < cd", "up < e", "client < f", "up < g", "client < hi"]
+
+
+def test_bookkeeping_is_left_to_the_link(world: World) -> None:
+    """In its place among what is asked for; only the link knows what is sent."""
+    world.core.says = [[WriteClient(b"a"), Afterwards(lambda: world.log.append("books")), ReleaseUpstream(1)]]
+    world.driver.client_sent(b"x")
+    assert world.log[-2:] == ["client < a", "books"]
 
 
 def test_what_follows_from_an_idle_connection_comes_after(world: World) -> None:

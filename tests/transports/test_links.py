@@ -120,6 +120,19 @@ def test_a_client_that_is_closed_gets_what_was_said_to_it(by_hand: ByHand) -> No
         assert gone == [link]
 
 
+def test_bookkeeping_is_for_when_the_answer_is_sent(by_hand: ByHand) -> None:
+    calls: list[str] = []
+    with pair() as (ours, _):
+        link = ClientLink(ours, None, by_hand, lambda link: None)
+        link.afterwards(lambda: calls.append("now"))
+        assert calls == ["now"]
+        by_hand.is_turning = True
+        link.afterwards(lambda: calls.append("soon"))
+        assert calls == ["now"]
+        by_hand.called_soon.pop()()
+        assert calls == ["now", "soon"]
+
+
 def test_a_provider_is_not_asked_what_nobody_wants_any_more(by_hand: ByHand) -> None:
     keeper = Keeper()
     with pair() as (ours, theirs):

@@ -215,6 +215,7 @@ def test_what_was_written_is_flushed_when_all_were_called(run: Run) -> None:
                 sock.recv(10)
                 calls.append("read")
                 assert ready.is_turning
+                ready.soon(lambda: calls.append("soon"))
                 ready.later(watcher())
 
             first = Watcher(lambda: readable(one, lambda: first), flush=lambda: calls.append("flush"))
@@ -225,13 +226,43 @@ def test_what_was_written_is_flushed_when_all_were_called(run: Run) -> None:
             the_others.send(b"b")
             assert not ready.is_turning
             await turn()
-            assert calls == ["read", "read", "flush"]
+            assert calls == ["read", "read", "flush", "soon", "soon"]
             assert not ready.is_turning
             for sock in (one, other):
                 ready.watch(sock, Watcher(), 0)
 
     run(story, errors)
     assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+@with_turns
+def test_one_alone_is_not_kept_waiting_for_those_to_come(run: Run) -> None:
+    """What became readable meanwhile is called in the same turn, after it."""
+    errors: list[Exception] = []
+
+    async def story(ready: Readiness, turn: Turn) -> None:
+        with pair() as (one, its), pair() as (other, the_others):
+            calls: list[str] = []
+
+            def readable(sock: socket.socket, name: str, watcher: Callable[[], Watcher]) -> None:
+                sock.recv(10)
+                if sock is one:
+                    the_others.send(b"b")
+                calls.append(name)
+                ready.later(watcher())
+
+            first = Watcher(lambda: readable(one, "one", lambda: first), flush=lambda: calls.append("flush"))
+            second = Watcher(lambda: readable(other, "other", lambda: second), flush=lambda: calls.append("flush"))
+            ready.watch(one, first, READ)
+            ready.watch(other, second, READ)
+            its.send(b"a")
+            await turn()
+            assert calls == ["one", "flush", "other", "flush"]
+            for sock in (one, other):
+                ready.watch(sock, Watcher(), 0)
+
+    run(story, errors)
+    assert errors == []
 
 
 @with_turns

@@ -174,6 +174,10 @@ class ClientLink(End):
         self._driver = driver
         driver.start()
 
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Nothing waits here."""
+        call()
+
     @property
     def wants(self) -> bool:
         """Whether the client's bytes are wanted now."""
