@@ -9,12 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dragoman.core.access import ANONYMOUS, CANARY, ClientKeys
+from dragoman.core.access import ClientKeys
 from dragoman.core.answering import Answering
-from dragoman.core.answers import model_card, model_list
+from dragoman.core.attempt_in_hand import AttemptInHand
 from dragoman.core.chat.fault import TRUNCATED, Fault
-from dragoman.core.chat.loss import Loss
-from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import ClientKey
 from dragoman.core.credentials.outcome import Kind, Outcome, broken, classify, succeeded
 from dragoman.core.dialects import DIALECTS
@@ -25,26 +23,23 @@ from dragoman.core.effects import (
     ConnectFailure,
     Effect,
     LocalAnswer,
-    LocalRequest,
     OpenUpstream,
     ReleaseUpstream,
     Serve,
     WriteUpstream,
 )
-from dragoman.core.endpoints import LOCAL, Endpoint, Operation, decode_path, dialect_of_path, find_endpoint
-from dragoman.core.errors import ClientError, MisuseError, OverLimit, UpstreamError, WrongMethod
-from dragoman.core.evidence import KEPT, Evidence
+from dragoman.core.endpoints import LOCAL, Endpoint, Operation, dialect_of_path, find_endpoint
+from dragoman.core.errors import ClientError, MisuseError, UpstreamError
 from dragoman.core.exchange_states import TRANSITIONS, Input, State
 from dragoman.core.gateway import Gateway
 from dragoman.core.http_heads import Field, ResponseHead
-from dragoman.core.journal import Attempt, Journal
-from dragoman.core.lanes import Ask, Estimating, Flow, Lane, Reply, choose_lane
-from dragoman.core.passthrough import answer_fields, forwarded_fields
+from dragoman.core.journaling import Journaling
+from dragoman.core.lanes import Ask, Estimating, Flow, Reply, choose_lane
+from dragoman.core.local_answers import local_body, local_request, preflight_fields, refusal_fields, retry_fields
+from dragoman.core.passthrough import answer_fields
 from dragoman.core.request_text import peek_body, peek_request
-from dragoman.core.routing.catalog import Target
 from dragoman.core.routing.plan import Choice, GiveUp, Plan, Wait
 from dragoman.core.thinking import THINKING_HEADER, say_thinking, split_suffix
-from dragoman.core.upstream import Upstream
 
 # An answer that is no stream is sent when it is whole, so that a cut one can be an honest error. A larger one goes on as it comes.
 _COLLECTED_LIMIT: Final = 8 * 1024 * 1024
@@ -77,48 +72,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answer_losses",
-        "_ask",
-        "_attempt",
-        "_attempt_at",
-        "_attempts",
-        "_canary",
-        "_client_key",
-        "_collected",
-        "_config",
-        "_ended_at",
-        "_ends_by",
-        "_first_token_at",
-        "_flow",
-        "_flow_fields",
-        "_gateway",
-        "_heads",
-        "_is_early",
-        "_is_found",
-        "_is_reused",
-        "_is_telling",
-        "_lane",
-        "_last_failure",
-        "_last_reply",
-        "_model",
-        "_next_attempt",
-        "_out",
-        "_peer",
-        "_pieces",
-        "_plan",
-        "_refusal",
-        "_request",
-        "_serving",
-        "_silent_by",
-        "_started_at",
-        "_target",
-        "_times",
-        "_up",
-        "_usage",
-        "_why",
-        "deadline",
-        "state",
-    )
+        "_ask", "_canary", "_config", "_ends_by", "_gateway", "_is_found", "_is_telling", "_last_failure", "_last_reply", "_next_attempt",
+        "_notes", "_out", "_peer", "_plan", "_refusal", "_request", "_serving", "_times", "deadline", "state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -130,50 +86,26 @@ class Exchange:
         peer: str = "",
         canary: str = "",
     ) -> None:
+        config = self._config = gateway.config  # a reload is for those that come after
         self._gateway = gateway
-        self._config = gateway.config  # a reload is for those that come after
-        self._is_telling = b"x-dragoman-attempts" in request.fields or _THINKING in request.fields
-        self._heads = gateway.heads
         self._next_attempt = next_attempt
         self._request = request
         self._peer = peer
         self._canary = canary
-        self._times = self._config.timeouts
-        self._started_at = self._ended_at = now
-        self._ends_by = now + self._times.exchange
-        self._out = Answering(
-            self._config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
+        self._times = config.timeouts
+        self._ends_by = now + config.timeouts.exchange
+        self._is_telling = b"x-dragoman-attempts" in request.fields or _THINKING in request.fields
+        out = self._out = Answering(
+            config, downstream, request, _request_id(request) or gateway.new_id(), "openai_chat"
         )
-        if gateway.show is not None and self._config.log_files.every_request:
-            self._out.copy = bytearray()
-        self._client_key: ClientKey = CANARY if canary else ANONYMOUS
-        self._model = ""
+        self._notes = Journaling(gateway, request, out, now, canary)
         self._is_found = False  # what is asked for is something that is there
         self._ask: Ask | None = None
         self._plan: Plan | None = None
         self._refusal: ClientError | None = None  # why the request cannot be said to somebody
-        # of the attempt in hand
-        self._target: Target | None = None
-        self._why = ""
-        self._attempt = 0
         self._serving = 0  # the number under which somebody outside answers
-        self._attempt_at = now
-        self._is_reused = False
-        self._up = Upstream(self._heads)
-        self._lane: Lane | None = None
-        self._flow: Flow | None = None
-        self._flow_fields: list[Field] = []
-        self._is_early = False  # the client was sent the head of a stream before the provider said anything
-        self._first_token_at: float | None = None
-        self._silent_by = math.inf  # the attempt's own deadline, beside those of the exchange and of keep-alives
-        self._pieces: list[bytes] = []
-        self._collected = 0
-        # of what came of it
-        self._attempts: list[Attempt] = []
         self._last_failure = ("", 502)
         self._last_reply: Reply | None = None
-        self._answer_losses: Sequence[Loss] = ()  # of an answer that was whole
-        self._usage: TokenUsage | None = None
         self.state = State.READY
         self.deadline = self._ends_by
 
@@ -200,7 +132,7 @@ class Exchange:
             request.notes["endpoint"] = endpoint
             self._out.dialect, self._is_found = endpoint.dialect, True
             if endpoint.needs_key and not self._canary:
-                self._client_key = self._who_asks()
+                self._notes.client_key = self._who_asks()
             if endpoint.operation in LOCAL:
                 self._answer_locally(endpoint, now, effects)
                 return
@@ -225,9 +157,9 @@ class Exchange:
         """What is asked for, and of whom."""
         body, config, router = self._request.body, self._config, self._gateway.router
         peek = peek_request(body) if endpoint.streams is None else peek_body(body, endpoint.model, endpoint.streams)
-        self._model = peek.model
-        session = router.session(self._request.fields, body, self._client_key)
-        plan = self._plan = router.begin(peek.model, self._client_key, now, session=session)
+        self._notes.model = peek.model
+        session = router.session(self._request.fields, body, self._notes.client_key)
+        plan = self._plan = router.begin(peek.model, self._notes.client_key, now, session=session)
         suffix = split_suffix(f"m({plan.suffix.text})")[1] if plan.suffix is not None else None
         as_array = endpoint.streams is True and "alt=sse" not in self._request.query.split("&")
         is_watched = config.debug or _THINKING in self._request.fields
@@ -237,13 +169,7 @@ class Exchange:
         """Answer with an error that is the client's fault."""
         if not self._is_found:
             self._out.dialect = dialect_of_path(self._request.path)
-        fields: list[Field] = []
-        if isinstance(error, WrongMethod):
-            fields.append((b"allow", ", ".join(error.allow).encode()))
-        if error.status == 401:
-            fields.append((b"www-authenticate", b"Bearer"))
-        if isinstance(error, OverLimit):
-            fields += _retry_fields(error.retry_at, now)
+        fields = refusal_fields(error, now)
         self._out.fail(
             error.status, error.message, "client", now, effects, code=error.code, param=error.param, fields=fields
         )
@@ -252,51 +178,21 @@ class Exchange:
     def _answer_preflight(self, now: float, effects: list[Effect]) -> bool:
         if not self._out.cors_fields():
             return False
-        fields = [
-            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            (b"access-control-allow-headers", self._request.fields.get(b"access-control-request-headers", b"*")),
-            (b"access-control-max-age", b"600"),
-        ]
-        self._out.whole(204, fields, b"", now, effects)
+        self._out.whole(204, preflight_fields(self._request), b"", now, effects)
         self._end(now, effects)
         return True
 
     def _answer_locally(self, endpoint: Endpoint, now: float, effects: list[Effect]) -> None:
-        gateway = self._gateway
-        dialect = endpoint.dialect
-        if dialect == "openai_chat" and b"anthropic-version" in self._request.fields:
-            dialect = "claude"
-        elif dialect == "openai_chat" and b"x-goog-api-key" in self._request.fields:
-            dialect = "gemini"  # google-genai asks under /v1
-        match endpoint.operation:
-            case Operation.HOME:
-                body = gateway.home()
-            case Operation.HEALTH:
-                body = gateway.health(now)
-            case Operation.PROVIDERS:
-                body = gateway.provider_metrics(now)
-            case Operation.MODELS:
-                body = model_list(dialect, gateway.router.models(self._client_key))
-            case _:
-                body = model_card(dialect, gateway.router.catalog.model(endpoint.model, self._client_key))
+        body = local_body(self._gateway, endpoint, self._request, self._notes.client_key, now)
         self._out.whole(200, [(b"content-type", b"application/json")], body, now, effects)
         self._end(now, effects)
 
     # --- what is answered outside ---
 
     def _hand_over(self, effects: list[Effect]) -> None:
-        request = self._request
         self._receive(Input.HANDED_OVER)
         self._serving = self._next_attempt()
-        local = LocalRequest(
-            "GET" if request.method == "HEAD" else request.method,
-            decode_path(request.path),
-            request.query,
-            request.fields,
-            request.body,
-            self._peer,
-        )
-        effects.append(Serve(self._serving, local))
+        effects.append(Serve(self._serving, local_request(self._request, self._peer)))
 
     def served(self, attempt: int, answer: LocalAnswer | None, now: float, effects: list[Effect]) -> None:
         """Somebody outside has answered; None: failed to."""
@@ -321,22 +217,22 @@ class Exchange:
             step = plan.next(now)
             match step:
                 case Choice():
-                    self._target, self._why, self._attempt_at = step.target, step.reason, now
                     try:
-                        self._lane = choose_lane(ask, step.target)
+                        lane = choose_lane(ask, step.target)
                     except ClientError as error:
                         self._refusal = error
                         plan.report(broken(Kind.UNREACHABLE, "the request cannot be said in its dialect"), now)
                         continue
-                    if isinstance(self._lane, Estimating):
+                    hand = self._notes.hand = AttemptInHand(step, lane, self._gateway.heads, now)
+                    if isinstance(lane, Estimating):
                         plan.report(broken(Kind.ABANDONED, "it cannot count: estimated here"), now)
-                        reply = self._lane.reply
+                        reply = lane.reply
                         self._out.whole(reply.status, reply.fields, reply.body, now, effects)
                         self._end(now, effects)
                         return
-                    self._open(now, effects, fresh=False)
+                    self._open(hand, now, effects, fresh=False)
                     return
-                case Wait() if self._refusal is None or self._attempts:
+                case Wait() if self._refusal is None or self._notes.attempts:
                     self._receive(Input.PAUSED)
                     self.deadline = min(step.until, self._ends_by)
                     return
@@ -344,60 +240,44 @@ class Exchange:
                     self._give_up(plan.explain(step, now) if isinstance(step, GiveUp) else None, now, effects)
                     return
 
-    def _open(self, now: float, effects: list[Effect], *, fresh: bool) -> None:
+    def _open(self, hand: AttemptInHand, now: float, effects: list[Effect], *, fresh: bool) -> None:
         self._receive(Input.ATTEMPTED)
-        self._attempt = self._next_attempt()
-        if self._up.has_begun:
-            self._up = Upstream(self._heads)
-        self._flow = None
-        self._first_token_at = None
-        self._pieces = []
-        self._collected = 0
+        hand.number = self._next_attempt()
         if self._is_telling:
-            self._tell_attempts(is_under_way=True)
-        self._wait(now, self._times.connect)
-        effects.append(OpenUpstream(self._attempt, self._aim.origin, fresh))
+            self._tell_attempts(hand, is_under_way=True)
+        self._wait(hand, now, self._times.connect)
+        effects.append(OpenUpstream(hand.number, hand.target.origin, fresh))
 
-    def _wait(self, now: float, seconds: float) -> None:
+    def _wait(self, hand: AttemptInHand, now: float, seconds: float) -> None:
         """The provider has `seconds` for the next thing; the client, if it is owed a stream, hears something meanwhile."""
-        silent_by = self._silent_by = now + seconds
+        silent_by = hand.silent_by = now + seconds
         deadline = self.deadline = silent_by if silent_by < self._ends_by else self._ends_by
         keepalive = self._config.keepalive_seconds
-        if keepalive and self._may_keep_alive():
+        if keepalive and self._may_keep_alive(hand):
             self.deadline = min(deadline, now + keepalive)
 
-    def _may_keep_alive(self) -> bool:
+    def _may_keep_alive(self, hand: AttemptInHand) -> bool:
         if self.state is State.STREAMING:
-            return self._flow is not None
+            return hand.flow is not None
         return self.state is State.AWAITING and self._ask is not None and bool(self._ask.peek.stream)
 
     def upstream_opened(self, attempt: int, now: float, reused: bool, effects: list[Effect]) -> None:
         """The connection of an attempt stands: send the request."""
-        if attempt != self._attempt or self.state is not State.OPENING:
+        hand = self._notes.hand
+        if hand is None or attempt != hand.number or self.state is not State.OPENING:
             return
         self._receive(Input.OPENED)
-        self._is_reused = reused
-        self._wait(now, self._times.first_byte)
-        target, lane = self._aim, self._lane
-        assert lane is not None  # chosen before the connection was asked for
-        notes = self._request.notes
-        forwarded = notes.get(target.dialect)
-        if forwarded is None:
-            forwarded = notes[target.dialect] = forwarded_fields(self._request.fields, target.dialect)
-        head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
-            target.base_path,
-            lane.path,
-            target.lines,
-            forwarded,
-            len(lane.body),
-        )
-        effects.append(WriteUpstream(attempt, head + lane.body))
+        hand.is_reused = reused
+        self._wait(hand, now, self._times.first_byte)
+        effects.append(WriteUpstream(attempt, hand.ask(self._request)))
 
     def upstream_failed(self, attempt: int, failure: ConnectFailure, now: float, effects: list[Effect]) -> None:
         """The connection of an attempt could not be opened."""
-        if attempt != self._attempt or self.state is not State.OPENING:
+        hand = self._notes.hand
+        if hand is None or attempt != hand.number or self.state is not State.OPENING:
             return
         self._fail(
+            hand,
             failure.kind.value,
             f"could not be reached: {failure.detail}",
             502,
@@ -408,100 +288,101 @@ class Exchange:
 
     def upstream_sent(self, attempt: int, data: bytes, now: float, effects: list[Effect]) -> None:
         """The provider sent something; nothing: it closed."""
-        if attempt != self._attempt or self.state not in _EXPECTING:
+        hand = self._notes.hand
+        if hand is None or attempt != hand.number or self.state not in _EXPECTING:
             return
-        up = self._up
+        up = hand.up
         try:
             if data:
                 data = up.receive_data(data)
             else:
-                if self._is_reused and not up.has_begun and self.state is State.AWAITING:
-                    self._open(now, effects, fresh=True)
+                if hand.is_reused and not up.has_begun and self.state is State.AWAITING:
+                    self._open(hand, now, effects, fresh=True)
                     return
                 up.receive_end()
         except UpstreamError as error:
-            self._broken(error.message, now, effects)
+            self._broken(hand, error.message, now, effects)
             return
         head = up.head
         if head is None:
             return
-        if self.state is State.AWAITING and self._flow is None and not self._begin_answer(head, now, effects):
+        if self.state is State.AWAITING and hand.flow is None and not self._begin_answer(hand, head, now, effects):
             return
-        if self._is_early and not self._check_early(head, data, now, effects):
+        if hand.is_early and not self._check_early(hand, head, data, now, effects):
             return
-        self._wait(now, self._times.between_pieces)
+        self._wait(hand, now, self._times.between_pieces)
         if self.state is State.COLLECTING:
-            self._collect(head, data, now, effects)
+            self._collect(hand, head, data, now, effects)
         else:
-            self._relay(head, data, now, effects)
+            self._relay(hand, head, data, now, effects)
 
-    def _begin_answer(self, head: ResponseHead, now: float, effects: list[Effect]) -> bool:
+    def _begin_answer(self, hand: AttemptInHand, head: ResponseHead, now: float, effects: list[Effect]) -> bool:
         """The answer's head is there: decide whether it flows or is collected. False: neither, it is of no use."""
         if head.content_type == b"text/html":
             # A page for people, from a proxy or a load balancer in between: no client of an API can read it.
-            self._broken(f"answered {head.status} with an HTML page instead of JSON", now, effects)
+            self._broken(hand, f"answered {head.status} with an HTML page instead of JSON", now, effects)
             return False
-        assert self._lane is not None  # chosen before the connection was asked for
-        flow = self._lane.flow(head, now) if head.status < 300 else None
+        flow = hand.lane.flow(head, now) if head.status < 300 else None
         if flow is None:
             self._receive(Input.COLLECTED)
         else:
-            self._flow_fields, self._flow = flow
+            hand.flow_fields, hand.flow = flow
         return True
 
-    def _check_early(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> bool:
+    def _check_early(
+        self, hand: AttemptInHand, head: ResponseHead, data: bytes, now: float, effects: list[Effect]
+    ) -> bool:
         """The client's stream began before this answer: if it is no stream, its error goes into that. False: not yet, or done."""
         if head.status < 300 and head.content_type == b"text/event-stream":
-            self._is_early = False
+            hand.is_early = False
             return True
-        if data:
-            self._pieces.append(data)
-            self._collected += len(data)
-        if self._up.is_complete or self._collected > _COLLECTED_LIMIT:
-            assert self._lane is not None  # chosen before the connection was asked for
-            reply = self._lane.error(head, b"".join(self._pieces), now)
-            self._leave_upstream(effects)
+        hand.collect(data)
+        if hand.up.is_complete or hand.collected > _COLLECTED_LIMIT:
+            reply = hand.lane.error(head, hand.take_collected(), now)
+            self._leave_upstream(hand, effects)
             self._note_attempt(
+                hand,
                 "status",
                 f"answered {head.status}",
                 head.status,
                 classify(head.status, head.fields, reply.body, now),
                 now,
             )
-            self._break_flow(reply.fault or Fault("internal", f"{self._provider} answered {head.status}"), now, effects)
+            self._break_flow(
+                hand, reply.fault or Fault("internal", f"{hand.provider} answered {head.status}"), now, effects
+            )
         return False
 
-    def _collect(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
-        if data:
-            self._pieces.append(data)
-            self._collected += len(data)
-        if self._up.is_complete:
-            body, self._pieces = b"".join(self._pieces), []
-            self._leave_upstream(effects)
-            self._answer_collected(head, body, now, effects)
-        elif self._collected > _COLLECTED_LIMIT and self._aim.dialect == self._out.dialect:
+    def _collect(self, hand: AttemptInHand, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
+        hand.collect(data)
+        if hand.up.is_complete:
+            body = hand.take_collected()
+            self._leave_upstream(hand, effects)
+            self._answer_collected(hand, head, body, now, effects)
+        elif hand.collected > _COLLECTED_LIMIT and hand.target.dialect == self._out.dialect:
             self._receive(Input.STREAMED)
-            body, self._pieces = b"".join(self._pieces), []
+            body = hand.take_collected()
             self._out.begin(head.status, answer_fields(head), None, now, effects)
             self._out.write(body, effects)
 
-    def _answer_collected(self, head: ResponseHead, body: bytes, now: float, effects: list[Effect]) -> None:
-        lane = self._lane
-        assert lane is not None  # chosen before the connection was asked for
+    def _answer_collected(
+        self, hand: AttemptInHand, head: ResponseHead, body: bytes, now: float, effects: list[Effect]
+    ) -> None:
+        lane = hand.lane
         if head.status < 300:
             if not body and head.status != 204:
-                self._fail("empty", "answered with an empty body", 502, broken(Kind.CUT, "empty"), now, effects)
+                self._fail(hand, "empty", "answered with an empty body", 502, broken(Kind.CUT, "empty"), now, effects)
                 return
             try:
                 reply = lane.answer(head, body, now)
             except UpstreamError as error:
                 what = f"answered with something that is no answer: {error.message}"
-                self._fail("garbage", what, 502, broken(Kind.CUT, "garbage"), now, effects)
+                self._fail(hand, "garbage", what, 502, broken(Kind.CUT, "garbage"), now, effects)
                 return
             if reply.fault is None:
-                self._usage = reply.usage
-                self._answer_losses = reply.losses
-                self._note_attempt("ok", "", head.status, self._good(head, now), now)
+                self._notes.usage = reply.usage
+                self._notes.losses = reply.losses
+                self._note_attempt(hand, "ok", "", head.status, self._good(head, now), now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
                 self._end(now, effects)
                 return
@@ -510,11 +391,11 @@ class Exchange:
             reply = lane.error(head, body, now)
             outcome = self._judge(head.status, head.fields, body, now)
             if reply.status < 300:  # the provider cannot, but the gateway can
-                self._note_attempt("status", f"answered {head.status}", head.status, outcome, now)
+                self._note_attempt(hand, "status", f"answered {head.status}", head.status, outcome, now)
                 self._out.whole(reply.status, reply.fields, reply.body, now, effects)
                 self._end(now, effects)
                 return
-        self._fail_with(reply, outcome, now, effects)
+        self._fail_with(hand, reply, outcome, now, effects)
 
     def _judge(self, status: int, fields: Sequence[Field], body: bytes, now: float) -> Outcome:
         """What an error says about whom. A missing side door says nothing about the model: other requests go through the front."""
@@ -523,99 +404,105 @@ class Exchange:
         return classify(status, fields, body, now, kind=kind)
 
     def _good(self, head: ResponseHead, now: float) -> Outcome:
-        tokens = self._usage.total if self._usage is not None else 0
+        tokens = self._notes.usage.total if self._notes.usage is not None else 0
         return succeeded(head.by_name, now, status=head.status, tokens=tokens)
 
-    def _fail_with(self, reply: Reply, outcome: Outcome, now: float, effects: list[Effect]) -> None:
+    def _fail_with(
+        self, hand: AttemptInHand, reply: Reply, outcome: Outcome, now: float, effects: list[Effect]
+    ) -> None:
         """The provider answered with an error: ask another if that may help, else it is the client's."""
         status = outcome.status or reply.status
-        self._fail("status", f"answered {status}", status, outcome, now, effects, reply=reply)
+        self._fail(hand, "status", f"answered {status}", status, outcome, now, effects, reply=reply)
 
     def _pass_error(self, reply: Reply, now: float, effects: list[Effect]) -> None:
         """A provider's error, in the client's words; between equal dialects byte for byte, for clients match its wording."""
         self._out.fault = "client" if reply.status in _CLIENT_FAULTS else "provider"
-        self._out.error = f"{self._provider} answered {reply.status}"
+        self._out.error = f"{self._in_hand.provider} answered {reply.status}"
         fields = [*reply.fields, (b"x-dragoman-fault", self._out.fault.encode())]
         self._out.whole(reply.status, fields, reply.body, now, effects)
         self._end(now, effects)
 
-    def _relay(self, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
+    def _relay(self, hand: AttemptInHand, head: ResponseHead, data: bytes, now: float, effects: list[Effect]) -> None:
         """A piece of an answer that flows."""
-        flow = self._flow
+        flow = hand.flow
         out = flow.feed(data) if flow is not None and data else data
-        if out and self._first_token_at is None:
-            self._first_token_at = now
-        is_complete = self._up.is_complete
+        if out and hand.first_token_at is None:
+            hand.first_token_at = now
+        is_complete = hand.up.is_complete
         if is_complete and flow is not None:
             out += flow.end()
         if flow is not None and flow.fault is not None:
-            self._flow_failed(flow, flow.fault, out, now, effects)
+            self._flow_failed(hand, flow, flow.fault, out, now, effects)
             return
         if self.state is State.AWAITING:
             if not out:
                 if is_complete:
-                    self._leave_upstream(effects)
+                    self._leave_upstream(hand, effects)
                     what = "ended its stream before it began"
-                    self._fail("empty", what, 502, broken(Kind.CUT, what), now, effects)
+                    self._fail(hand, "empty", what, 502, broken(Kind.CUT, what), now, effects)
                 return
             self._receive(Input.STREAMED)
-            self._out.begin(head.status, self._flow_fields, None, now, effects)
+            self._out.begin(head.status, hand.flow_fields, None, now, effects)
             if not is_complete and self._plan is not None:
                 self._plan.answered(self._good(head, now), now)
         if is_complete:
-            self._leave_upstream(effects)
-            self._usage = flow.usage if flow is not None else None
-            self._note_attempt("ok", "", head.status, self._good(head, now), now)
+            self._leave_upstream(hand, effects)
+            self._notes.usage = flow.usage if flow is not None else None
+            self._note_attempt(hand, "ok", "", head.status, self._good(head, now), now)
             self._out.finish(out, effects)
             self._end(now, effects)
         elif out:
             self._out.write(out, effects)
 
-    def _flow_failed(self, flow: Flow, fault: Fault, out: bytes, now: float, effects: list[Effect]) -> None:
+    def _flow_failed(
+        self, hand: AttemptInHand, flow: Flow, fault: Fault, out: bytes, now: float, effects: list[Effect]
+    ) -> None:
         """The provider says, inside a stream that began as a success, that it failed."""
-        effects.append(CloseUpstream(self._attempt))
+        effects.append(CloseUpstream(hand.number))
         if self.state is State.AWAITING:  # nothing went to the client: it can have a proper error, or another's answer
             status, body = DIALECTS[self._out.dialect].build_error(fault)
             fields: list[Field] = [(b"content-type", b"application/json")]
             if fault.retry_after is not None:
                 fields.append((b"retry-after", b"%d" % math.ceil(fault.retry_after)))
-            outcome = self._judge(status, [*self._flow_fields, *fields], body, now)
-            self._fail_with(Reply(status, fields, body, None, fault), outcome, now, effects)
+            outcome = self._judge(status, [*hand.flow_fields, *fields], body, now)
+            self._fail_with(hand, Reply(status, fields, body, None, fault), outcome, now, effects)
             return
-        self._usage = flow.usage
+        self._notes.usage = flow.usage
         name = "cut" if fault is TRUNCATED else "failed"
         came_to = broken(Kind.CUT, fault.message)
         if fault is not TRUNCATED:
             status, body = DIALECTS[self._out.dialect].build_error(fault)
             came_to = self._judge(status, (), body, now)
-        self._note_attempt(name, fault.message, self._up.head.status if self._up.head else None, came_to, now)
-        self._out.fault, self._out.error = "provider", f"{self._provider}: {fault.message}"
+        self._note_attempt(hand, name, fault.message, hand.status, came_to, now)
+        self._out.fault, self._out.error = "provider", f"{hand.provider}: {fault.message}"
         self._out.finish(out, effects)
         self._end(now, effects)
 
-    def _broken(self, what: str, now: float, effects: list[Effect]) -> None:
+    def _broken(self, hand: AttemptInHand, what: str, now: float, effects: list[Effect]) -> None:
         """The provider broke the protocol, or its answer off."""
-        effects.append(CloseUpstream(self._attempt))
+        effects.append(CloseUpstream(hand.number))
         if self.state is State.STREAMING:
-            status = self._up.head.status if self._up.head else None
-            self._note_attempt("cut", what, status, broken(Kind.CUT, what), now)
-            self._break_flow(Fault("truncated", f"{self._provider} {what}."), now, effects)
+            self._note_attempt(hand, "cut", what, hand.status, broken(Kind.CUT, what), now)
+            self._break_flow(hand, Fault("truncated", f"{hand.provider} {what}."), now, effects)
         else:
-            name = "cut" if self._up.has_begun else "closed"
-            self._fail(name, what, 502, broken(Kind.CUT, what), now, effects)
+            name = "cut" if hand.up.has_begun else "closed"
+            self._fail(hand, name, what, 502, broken(Kind.CUT, what), now, effects)
 
-    def _break_flow(self, fault: Fault, now: float, effects: list[Effect], *, blame: str = "provider") -> None:
+    def _break_flow(
+        self, hand: AttemptInHand, fault: Fault, now: float, effects: list[Effect], *, blame: str = "provider"
+    ) -> None:
         """End an answer that has begun with an error in the client's dialect."""
         self._out.fault, self._out.error = blame, fault.message
-        if self._flow is None:  # not a stream of events: there is no place for an error but the missing end
+        if hand.flow is None:  # not a stream of events: there is no place for an error but the missing end
             self._out.tear()
         else:
-            self._usage = self._flow.usage
-            self._out.finish(self._flow.fail(fault), effects)
+            self._notes.usage = hand.flow.usage
+            self._out.finish(hand.flow.fail(fault), effects)
         self._end(now, effects)
 
     def _fail(
         self,
+        hand: AttemptInHand,
         name: str,
         what: str,
         status: int,
@@ -627,11 +514,11 @@ class Exchange:
         is_last: bool = False,
     ) -> None:
         """The attempt in hand came to nothing: make another, or (also if it must be the last) give up."""
-        self._note_attempt(name, what, status if reply else None, outcome, now)
+        self._note_attempt(hand, name, what, status if reply else None, outcome, now)
         self._receive(Input.FAILED)
-        self._last_failure = (f"{self._provider} {what}.", status)
+        self._last_failure = (f"{hand.provider} {what}.", status)
         self._last_reply = reply
-        self._attempt = 0
+        hand.number = 0
         if is_last:
             self._give_up(None, now, effects)
         else:
@@ -642,16 +529,16 @@ class Exchange:
         if self._last_reply is not None:
             self._pass_error(self._last_reply, now, effects)
             return
-        if self._refusal is not None and not self._attempts:
+        if self._refusal is not None and not self._notes.attempts:
             self.refuse(self._refusal, now, effects)
             return
         fields: list[Field] = []
-        if self._attempts or refusal is None:
+        if self._notes.attempts or refusal is None:
             message, status = self._last_failure
             code = "upstream_timeout" if status == 504 else "upstream_error"
         else:
             message, status, code = refusal.message, refusal.status, refusal.code
-            fields = [] if refusal.retry_at is None else _retry_fields(refusal.retry_at, now)
+            fields = [] if refusal.retry_at is None else retry_fields(refusal.retry_at, now)
         self._out.fail(status, message, "provider", now, effects, code=code, fields=fields)
         self._end(now, effects)
 
@@ -670,60 +557,61 @@ class Exchange:
         if self.state is State.PAUSING:
             self._receive(Input.RESUMED)
             if over:
-                self._last_failure = self._last_failure if self._attempts else ("Nobody could be asked in time.", 504)
+                self._last_failure = (
+                    self._last_failure if self._notes.attempts else ("Nobody could be asked in time.", 504)
+                )
                 self._give_up(None, now, effects)
             else:
                 self._try(now, effects)
             return
-        if not over and now < self._silent_by:
-            self._keep_alive(now, effects)
+        hand = self._in_hand
+        if not over and now < hand.silent_by:
+            self._keep_alive(hand, now, effects)
             return
-        effects.append(CloseUpstream(self._attempt))
-        self._silent(over, now, effects)
+        effects.append(CloseUpstream(hand.number))
+        self._silent(hand, over, now, effects)
 
-    def _keep_alive(self, now: float, effects: list[Effect]) -> None:
+    def _keep_alive(self, hand: AttemptInHand, now: float, effects: list[Effect]) -> None:
         """The provider thinks: tell the client that somebody is there, and let it know nothing else."""
         if self.state is State.AWAITING:
-            assert self._lane is not None  # chosen before the connection was asked for
-            if self._flow is None:
-                self._flow_fields, self._flow = self._lane.early_flow(now)
-                self._is_early = True
+            if hand.flow is None:
+                hand.flow_fields, hand.flow = hand.lane.early_flow(now)
+                hand.is_early = True
             self._receive(Input.STREAMED)
-            self._out.begin(200, self._flow_fields, None, now, effects)
+            self._out.begin(200, hand.flow_fields, None, now, effects)
         assert self._ask is not None  # only what was understood is asked
         self._out.write(b"\n" if self._ask.wants_array else DIALECTS[self._out.dialect].keepalive, effects)
-        self._wait(now, self._silent_by - now)
+        self._wait(hand, now, hand.silent_by - now)
 
-    def _silent(self, over: bool, now: float, effects: list[Effect]) -> None:
+    def _silent(self, hand: AttemptInHand, over: bool, now: float, effects: list[Effect]) -> None:
         """The provider had its time."""
         if over:
             what = f"had not finished after {self._times.exchange:g} seconds"
         elif self.state is State.OPENING:
             what = f"could not be reached within {self._times.connect:g} seconds"
-        elif self._up.has_begun:
+        elif hand.up.has_begun:
             what = f"sent nothing for {self._times.between_pieces:g} seconds"
         else:
             what = f"sent nothing within {self._times.first_byte:g} seconds"
         if self.state is State.STREAMING:
-            status = self._up.head.status if self._up.head else None
-            self._note_attempt("silent", what, status, broken(Kind.CUT, what), now)
-            self._break_flow(Fault("timeout", f"{self._provider} {what}."), now, effects)
+            self._note_attempt(hand, "silent", what, hand.status, broken(Kind.CUT, what), now)
+            self._break_flow(hand, Fault("timeout", f"{hand.provider} {what}."), now, effects)
             return
         # If it was asked, it may be answering still: asking another would be paid for twice.
         is_asked = self.state is not State.OPENING
         outcome = broken(Kind.CUT if is_asked else Kind.UNREACHABLE, what)
-        self._fail("silent", what, 504, outcome, now, effects, is_last=over or is_asked)
+        self._fail(hand, "silent", what, 504, outcome, now, effects, is_last=over or is_asked)
 
     def abandon(self, now: float, effects: list[Effect]) -> None:
         """The client left: stop whatever is being done for it."""
+        hand = self._notes.hand
         if self.state is State.DONE:
             return
-        if self._attempt:
-            effects.append(CloseUpstream(self._attempt))
-            status = self._up.head.status if self._up.head else None
-            self._note_attempt("abandoned", "the client left", status, broken(Kind.ABANDONED), now)
-        if self._flow is not None:
-            self._usage = self._flow.usage
+        if hand is not None and hand.number:
+            effects.append(CloseUpstream(hand.number))
+            self._note_attempt(hand, "abandoned", "the client left", hand.status, broken(Kind.ABANDONED), now)
+        if hand is not None and hand.flow is not None:
+            self._notes.usage = hand.flow.usage
         self._receive(Input.ABANDONED)
         self._out.status = self._out.status or _CLIENT_LEFT
         self._out.fault = "client"
@@ -732,14 +620,15 @@ class Exchange:
 
     def abort(self, now: float, effects: list[Effect]) -> None:
         """The gateway ends: give the client a proper error in place of what is missing."""
+        hand = self._notes.hand
         if self.state is State.DONE:
             return
         message = "The gateway is shutting down; try again."
-        if self._attempt:
-            effects.append(CloseUpstream(self._attempt))
-            self._note_attempt("abandoned", "the gateway is shutting down", None, broken(Kind.ABANDONED), now)
+        if hand is not None and hand.number:
+            effects.append(CloseUpstream(hand.number))
+            self._note_attempt(hand, "abandoned", "the gateway is shutting down", None, broken(Kind.ABANDONED), now)
         if self.state is State.STREAMING:
-            self._break_flow(Fault("overloaded", message), now, effects, blame="gateway")
+            self._break_flow(self._in_hand, Fault("overloaded", message), now, effects, blame="gateway")
             return
         self._receive(Input.ABANDONED)
         self._out.fail(503, message, "gateway", now, effects, code="shutting_down")
@@ -748,115 +637,44 @@ class Exchange:
     # --- the end ---
 
     @property
-    def _aim(self) -> Target:
-        """The target of the attempt in hand."""
-        assert self._target is not None  # chosen before anything happened to it
-        return self._target
+    def _in_hand(self) -> AttemptInHand:
+        """The attempt in hand, or the last one there was."""
+        hand = self._notes.hand
+        assert hand is not None  # made before anything happened to it
+        return hand
 
-    @property
-    def _provider(self) -> str:
-        return self._aim.provider
-
-    def _leave_upstream(self, effects: list[Effect]) -> None:
+    def _leave_upstream(self, hand: AttemptInHand, effects: list[Effect]) -> None:
         """The answer is complete: let the connection go, for others if it is sound."""
-        effects.append(ReleaseUpstream(self._attempt) if self._up.may_be_kept else CloseUpstream(self._attempt))
+        effects.append(ReleaseUpstream(hand.number) if hand.up.may_be_kept else CloseUpstream(hand.number))
 
     def _end(self, now: float, effects: list[Effect]) -> None:
         self._receive(Input.ANSWERED)
         self._close_journal(now, effects)
 
-    def _note_attempt(self, name: str, detail: str, status: int | None, outcome: Outcome, now: float) -> None:
+    def _note_attempt(
+        self, hand: AttemptInHand, name: str, detail: str, status: int | None, outcome: Outcome, now: float
+    ) -> None:
         """The attempt in hand has ended: tell the journal and the pool, once."""
         assert self._plan is not None  # it chose whom to ask
         self._plan.report(outcome, now)
-        target = self._aim
-        self._attempts.append(
-            Attempt(
-                len(self._attempts) + 1,
-                target.provider,
-                target.upstream_model,
-                target.credential,
-                status,
-                name,
-                detail,
-                self._attempt_at,
-                now,
-                self._why,
-                self._first_token_at,
-            )
-        )
+        attempts = self._notes.attempts
+        attempts.append(hand.ended(len(attempts) + 1, name, detail, status, now))
         if self._is_telling:
-            self._tell_attempts()
+            self._tell_attempts(hand)
 
-    def _tell_attempts(self, *, is_under_way: bool = False) -> None:
+    def _tell_attempts(self, hand: AttemptInHand, *, is_under_way: bool = False) -> None:
         """The story of the attempts, and of the reasoning asked for, as headers, for a client that asks for it."""
         fields, extra = self._request.fields, list[Field]()
         if b"x-dragoman-attempts" in fields:
-            told = [f"{a.provider}/{a.credential} {a.status or a.outcome}" for a in self._attempts]
-            if is_under_way:
-                told.append(f"{self._provider}/{self._aim.credential}")
-            text = ", ".join(told)
-            safe = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
-            extra.append((b"x-dragoman-attempts", safe.encode("ascii")))
-        if _THINKING in fields and self._lane is not None:
-            extra.append((_THINKING, say_thinking(self._lane.asked, self._lane.applied).encode("ascii")))
+            extra.append((b"x-dragoman-attempts", self._notes.story(is_under_way=is_under_way)))
+        if _THINKING in fields:
+            extra.append((_THINKING, say_thinking(hand.lane.asked, hand.lane.applied).encode("ascii")))
         self._out.extra = extra
 
     def _close_journal(self, now: float, effects: list[Effect]) -> None:
         self.deadline = math.inf
-        self._ended_at = now
-        effects.append(Afterwards(self._record))
-
-    def _record(self) -> None:
-        """Write down what it came to."""
-        request, out, lane = self._request, self._out, self._lane
-        told = self._flow.losses if self._flow is not None else self._answer_losses
-        losses = () if lane is None else (*lane.losses, *told)
-        journal = Journal(
-            request_id=out.request_id,
-            method=request.method,
-            path=request.path,
-            dialect=out.dialect,
-            client_key=self._client_key.label,
-            model=self._model,
-            status=out.status,
-            fault=out.fault,
-            error=out.error,
-            streamed=self._flow is not None,
-            attempts=tuple(self._attempts),
-            usage=self._usage,
-            bytes_in=request.bytes_in,
-            bytes_out=out.bytes_out,
-            started_at=self._started_at,
-            first_byte_at=out.first_byte_at,
-            ended_at=self._ended_at,
-            losses=losses,
-            thinking_asked=lane.asked if lane is not None else None,
-            thinking_applied=lane.applied if lane is not None else None,
-            canary=self._canary,
-        )
-        self._gateway.record(journal)
-        if self._gateway.show is not None and self._is_worth_a_file(journal):
-            self._gateway.show(journal, self._evidence())
-
-    def _is_worth_a_file(self, journal: Journal) -> bool:
-        """Whether somebody will want to see what was said. Not of strangers, and of clients that left."""
-        if not journal.model or (journal.attempts and journal.attempts[-1].outcome == "abandoned"):
-            return False
-        return self._config.log_files.every_request or bool(journal.fault) or journal.status >= 400
-
-    def _evidence(self) -> Evidence:
-        request, out, lane = self._request, self._out, self._lane
-        is_asked = bool(self._attempts) and lane is not None
-        return Evidence(
-            query=request.query,
-            fields=dict(request.fields),
-            body=request.body[:KEPT],
-            asked_path=self._aim.base_path + lane.path if is_asked and lane is not None else b"",
-            asked=lane.body[:KEPT] if is_asked and lane is not None else b"",
-            answer_fields=tuple(out.fields),
-            answer=bytes(out.copy) if out.copy is not None else out.body[:KEPT] if out.body is not None else None,
-        )
+        self._notes.ended_at = now
+        effects.append(Afterwards(self._notes.write))
 
 
 def _request_id(request: Request) -> str:
@@ -865,9 +683,3 @@ def _request_id(request: Request) -> str:
     if 0 < len(value) <= 128 and value.replace(b"-", b"").replace(b"_", b"").replace(b".", b"").isalnum():
         return value.decode("ascii")
     return ""
-
-
-def _retry_fields(retry_at: float, now: float) -> list[Field]:
-    """When to come again, for every kind of client: whole seconds, and milliseconds."""
-    wait = max(0.0, retry_at - now)
-    return [(b"retry-after", b"%d" % math.ceil(wait)), (b"retry-after-ms", b"%d" % math.ceil(wait * 1000))]
