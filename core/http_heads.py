@@ -206,7 +206,9 @@ class HeadReader:
             framing[name] = value
         elif may_be_kept:
             self._remember(line, fields[index])
-        elif len(self._changing) < _MEMO_NAMES and len(sent) <= _MEMO_NAME_LENGTH:
+        elif len(sent) <= _MEMO_NAME_LENGTH:
+            if len(self._changing) >= _MEMO_NAMES:
+                self._changing.clear()
             self._changing[sent] = name
         return True
 

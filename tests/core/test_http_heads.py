@@ -229,6 +229,17 @@ def test_what_frames_or_changes_is_not_remembered_either() -> None:
     assert kept_by(reader) == []
 
 
+def test_names_are_remembered_within_bounds() -> None:
+    """Of lines that change; a stranger may send as many as it likes, and as long ones."""
+    reader = HeadReader()
+    for n in range(1000):
+        name = b"X-Remaining-%d" % n + b"x" * (n % 2 * 100)
+        head = reader.read_request(b"GET / HTTP/1.1\r\nHost: a\r\n%b: %d\r\n\r\n" % (name, n))
+        assert head.fields == [(b"host", b"a"), (name.lower(), b"%d" % n)]
+        assert len(reader._changing) <= 256
+        assert all(len(name) <= 64 for name in reader._changing)
+
+
 def test_the_memo_is_bounded_and_forgets_what_is_not_used() -> None:
     reader = HeadReader()
     usual = GET + b"Accept: a/b\r\nUser-Agent: c\r\n"
