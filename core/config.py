@@ -443,7 +443,7 @@ class Limits:
         body: A request body, after decompression too.
         client_connections: Open at a time; further ones wait in the listen queue.
         upstream_connections: Open at a time to one origin.
-        upstream_idle: Idle connections kept for one origin.
+        upstream_idle: Idle connections kept for one origin; with fewer than clients at a time, some are opened again and again.
 
     """
 
@@ -452,7 +452,7 @@ class Limits:
     body: int = 64 * MIB  # a 1M-token context with images in base64 is about 30 MiB
     client_connections: int = 10_000
     upstream_connections: int = 2_000
-    upstream_idle: int = 128
+    upstream_idle: int = 1000
 
 
 @attrs.frozen

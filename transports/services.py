@@ -61,7 +61,7 @@ class Settings:
 
     now: Callable[[], float]
     upstream_connections: int = 2000
-    upstream_idle: int = 128
+    upstream_idle: int = 1000
     upstream_idle_seconds: float = 55.0
     drain_seconds: float = 30.0
     serve: Callable[[LocalRequest], Step] = serve_nothing
