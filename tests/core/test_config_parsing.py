@@ -131,7 +131,10 @@ def test_nothing_but_config_error(data: object) -> None:
     st.integers(0, 65535),
     st.booleans(),
     st.lists(
-        st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126, exclude_characters="$"), min_size=1),
+        # What refers to the environment does not arrive as it is written.
+        st.text(
+            st.characters(codec="ascii", min_codepoint=33, max_codepoint=126, exclude_characters="$"), min_size=1
+        ).filter(lambda key: not key.startswith("os.environ/")),
         unique=True,
     ),
     st.sampled_from(["text", "json"]),
