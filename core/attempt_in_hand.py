@@ -6,7 +6,7 @@ from dragoman.core.downstream import Request
 from dragoman.core.http_heads import Field, HeadReader
 from dragoman.core.journal import Attempt
 from dragoman.core.lanes import Flow, Lane
-from dragoman.core.passthrough import forwarded_fields
+from dragoman.core.passthrough import forwarded_fields, forwarded_query
 from dragoman.core.routing.plan import Choice
 from dragoman.core.upstream import Upstream
 
@@ -69,14 +69,16 @@ class AttemptInHand:
     def ask(self, request: Request) -> bytes:
         """What is sent to the provider, on behalf of a client that sent `request`."""
         target, lane, notes = self.target, self.lane, request.notes
-        forwarded = notes.get(target.dialect)
+        forwarded: tuple[bytes, bytes] | None = notes.get(target.dialect)
         if forwarded is None:
-            forwarded = notes[target.dialect] = forwarded_fields(request.fields, target.dialect)
-        return b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
+            query = forwarded_query(request.query, target.dialect)
+            forwarded = notes[target.dialect] = query, forwarded_fields(request.fields, target.dialect)
+        return b"POST %b%b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
             target.base_path,
             lane.path,
+            forwarded[0],
             target.lines,
-            forwarded,
+            forwarded[1],
             len(lane.body),
             lane.body,
         )

@@ -93,6 +93,15 @@ def forwarded_fields(fields: Mapping[bytes, bytes], dialect: str) -> bytes:
     return lines if dialect != "claude" or b"anthropic-version" in fields else lines + _ANTHROPIC_VERSION
 
 
+def forwarded_query(query: str, dialect: str) -> bytes:
+    """What of the client's query concerns a provider, to be put behind the path: Anthropic's SDKs mark their beta methods there.
+
+    >>> forwarded_query("key=secret&beta=true", "claude"), forwarded_query("alt=sse", "claude")
+    (b'?beta=true', b'')
+    """
+    return b"?beta=true" if dialect == "claude" and "beta=true" in query.split("&") else b""
+
+
 def answer_fields(head: ResponseHead) -> list[Field]:
     """Headers of a provider's answer that concern the client; its ``x-request-id`` becomes ``x-upstream-request-id``."""
     return [(name, value) for sent, value in head.fields if (name := _answer_name(sent)) is not None]

@@ -11,7 +11,7 @@ from dragoman.core.chat.loss import Loss, dropped
 from dragoman.core.chat.usage import TokenUsage
 from dragoman.core.config import Credential, Model, Timeouts
 from dragoman.core.lanes import loss_header
-from tests.core.conversation import STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
+from tests.core.conversation import KEY, STREAM_HEAD, Conversation, chunked, config, get, post, provider, reply
 
 DATA = Path(__file__).parent.parent.parent / "data" / "wire"
 CHAT_ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "ping"}]}
@@ -81,6 +81,16 @@ def test_equal_dialects_pass_byte_for_byte() -> None:
     assert (one[2], two[2], odd[2]) == (CLAUDE_ANSWER, CLAUDE_STREAM, b'{"odd": "answer"}')
     assert all(j.usage is not None for j in talk.journals[:2])
     assert talk.journals[2].usage is None
+
+
+def test_beta_methods_of_anthropic_s_sdk_stay_such() -> None:
+    """They say so in the query; whatever else is there (a key, say) is for us."""
+    talk = talk_to("claude")
+    talk.client(post(CLAUDE_ASK, path=f"/v1/messages?key={KEY}&beta=true", key=None)).open()
+    assert talk.request_at()[0] == "/v1/messages?beta=true"
+    other = talk_to("openai_chat")
+    other.client(claude(CLAUDE_ASK)).open()
+    assert other.request_at()[0] == "/chat/completions"
 
 
 def test_an_error_between_different_dialects_is_said_in_the_client_s() -> None:
