@@ -6,10 +6,10 @@ import attrs
 
 from dragoman import __version__
 from dragoman.adapters.asking import ask, bearer
-from dragoman.adapters.assembly import Plan
 from dragoman.adapters.chance import draw, id_maker
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.gateway_place import Place
+from dragoman.adapters.planning import Plan
 from dragoman.core.canary_runs import CanaryRuns
 from dragoman.core.canary_specs import CanarySpec
 from dragoman.core.gateway import Gateway

@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
-from dragoman.adapters.assembly import Plan, find_config, plan_serving
 from dragoman.adapters.config_file import ConfigFileError
 from dragoman.adapters.connect.tools import KEY_VARIABLE, URL_VARIABLE
 from dragoman.adapters.greeting import address
+from dragoman.adapters.planning import Plan, find_config, plan_serving
 from dragoman.core.config import ClientKey, Config
 from dragoman.core.urls import split_url
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dragoman.adapters.assembly import Plan
+from dragoman.adapters.planning import Plan
 from dragoman.core.config import Config, Provider
 from dragoman.core.config_sections import SECTIONS
 from dragoman.core.credentials.file_providers import KIND

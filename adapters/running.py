@@ -7,10 +7,10 @@ from typing import Any, Final
 import attrs
 
 from dragoman.adapters.asking import Asked, ask
-from dragoman.adapters.assembly import Plan, with_demo
 from dragoman.adapters.chance import draw
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.gateway_place import Place
+from dragoman.adapters.planning import Plan, with_demo
 from dragoman.core.routing.router import Router
 
 #: Where the management key is looked for, before the configuration.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from dragoman.adapters.assembly import TRANSPORTS, Plan, find_config, plan_serving
 from dragoman.adapters.canaries import run_here, run_through
 from dragoman.adapters.cli.options import end_with, place_options
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.gateway_place import PlaceError, find_place
+from dragoman.adapters.planning import TRANSPORTS, Plan, find_config, plan_serving
 from dragoman.core.canary_specs import CanarySpec
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from dragoman.adapters.assembly import find_config, plan_serving
 from dragoman.adapters.cli.options import config_option
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.greeting import summary
+from dragoman.adapters.planning import find_config, plan_serving
 from dragoman.core.routing.catalog import Catalog
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 import orjson
 
-from dragoman.adapters.assembly import find_config
 from dragoman.adapters.cli.options import place_options
 from dragoman.adapters.cli.tables import Table, show
 from dragoman.adapters.config_file import printable
 from dragoman.adapters.doctor.findings import Finding, exit_code
 from dragoman.adapters.doctor.of_client import check_client
 from dragoman.adapters.gateway_place import DEFAULT_URL, Place, PlaceError, find_place
+from dragoman.adapters.planning import find_config
 
 
 @click.command("doctor")

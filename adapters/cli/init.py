@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from dragoman.adapters.assembly import DEFAULT_CONFIG
 from dragoman.adapters.chance import new_client_key
 from dragoman.adapters.config_file import printable
+from dragoman.adapters.planning import DEFAULT_CONFIG
 from dragoman.adapters.starter_config import write_starter
 
 

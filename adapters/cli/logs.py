@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from dragoman.adapters.assembly import find_config, plan_serving
 from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.log_files import LEVELS, Follower, chooser, files_of, read_log
+from dragoman.adapters.planning import find_config, plan_serving
 
 _OFTEN: Final = 0.2  # seconds between looks
 

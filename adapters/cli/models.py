@@ -7,11 +7,11 @@ import attrs
 import click
 import orjson
 
-from dragoman.adapters.assembly import Plan, find_config, plan_serving, with_demo
 from dragoman.adapters.chance import draw
 from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, printable
+from dragoman.adapters.planning import Plan, find_config, plan_serving, with_demo
 from dragoman.core.routing.router import Candidate, Explanation, Router
 
 

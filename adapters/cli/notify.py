@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from dragoman.adapters.assembly import find_config, plan_serving
 from dragoman.adapters.cli.options import config_option
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.notifications.sender import MISSING, Notice, check, is_installed, send
+from dragoman.adapters.planning import find_config, plan_serving
 from dragoman.core.alert_rules import Notifier
 
 _CANARY = Notice("dragoman canary", "provider routing notification check", "info")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from dragoman.adapters.assembly import TRANSPORTS, Overrides, find_config, plan_serving, serve
+from dragoman.adapters.assembly import serve
 from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.config_file import ConfigFileError
 from dragoman.adapters.greeting import greeting
+from dragoman.adapters.planning import TRANSPORTS, Overrides, find_config, plan_serving
 from dragoman.core.config_parsing import LOG_FORMATS
 from dragoman.transports.listeners import ListenError
 

@@ -10,10 +10,10 @@ from typing import Final
 import click
 import orjson
 
-from dragoman.adapters.assembly import find_config, plan_serving, usage_path
 from dragoman.adapters.cli.options import config_option, end_with
 from dragoman.adapters.clock import Clock
 from dragoman.adapters.config_file import ConfigFileError, printable
+from dragoman.adapters.planning import find_config, plan_serving, usage_path
 from dragoman.adapters.storage.database import StorageError
 from dragoman.adapters.storage.usage import (
     GROUPS,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dragoman import __version__
 from dragoman.adapters.asking import ask
-from dragoman.adapters.assembly import Plan, plan_serving
 from dragoman.adapters.config_file import ConfigFileError, printable
 from dragoman.adapters.doctor.findings import Finding, Level
+from dragoman.adapters.planning import Plan, plan_serving
 from dragoman.core.urls import split_url
 
 

@@ -6,8 +6,8 @@ import shlex
 import attrs
 import pytest
 
-from dragoman.adapters.assembly import Plan
 from dragoman.adapters.greeting import DEMO_MODEL, address, curl_lines, greeting, summary
+from dragoman.adapters.planning import Plan
 from dragoman.core.config import ClientKey, Config, Credential, Model, Provider, ServerTLS
 from dragoman.core.config_parsing import parse_config
 

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 import attrs
 
-from dragoman.adapters.assembly import CONFIG_VARIABLE
+from dragoman.adapters.planning import CONFIG_VARIABLE
 from dragoman.core.providers import PROVIDERS
 
 ROOT: Final = Path(__file__).parent.parent.parent

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dragoman import __version__
-from dragoman.adapters import assembly
-from dragoman.adapters.assembly import Plan
+from dragoman.adapters import planning
 from dragoman.adapters.cli import COMMANDS, dragoman
 from dragoman.adapters.cli import serve as serve_module
+from dragoman.adapters.planning import Plan
 from dragoman.core.providers import PROVIDERS
 
 GOOD = "host: ''\napi-keys: [hunter2]\npprof: {enable: true}\nopenai-compatibility: [{name: lab, base-url: 'http://lab/v1'}]\n"
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, and an environment without providers."""
     monkeypatch.chdir(tmp_path)
     for known in PROVIDERS:
-        for variable in (*known.key_variables, *known.url_variables, assembly.CONFIG_VARIABLE):
+        for variable in (*known.key_variables, *known.url_variables, planning.CONFIG_VARIABLE):
             monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
@@ -126,11 +126,11 @@ def test_init_with_everything_uncommented(folder: Path) -> None:
     path.write_text("\n".join(shown))
     path.chmod(0o600)
     secrets = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "LAB_API_KEY")
-    plan = assembly.plan_serving(path, dict.fromkeys(secrets, "x"))
+    plan = planning.plan_serving(path, dict.fromkeys(secrets, "x"))
     assert plan.notices == ()
     names = ["claude", "gemini", "codex", "openrouter", "ollama", "lab"]
     assert [provider.name for provider in plan.config.providers] == names
-    default = assembly.plan_serving(folder / "config.yaml", {}).config
+    default = planning.plan_serving(folder / "config.yaml", {}).config
     assert (plan.config.timeouts, plan.config.limits) == (default.timeouts, default.limits)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dragoman.adapters import assembly
+from dragoman.adapters import planning
 from dragoman.adapters.cli import dragoman
 from dragoman.adapters.logs import text_line
 from dragoman.core.providers import PROVIDERS
@@ -22,7 +22,7 @@ LINES = [
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for known in PROVIDERS:
-        for variable in (*known.key_variables, *known.url_variables, assembly.CONFIG_VARIABLE):
+        for variable in (*known.key_variables, *known.url_variables, planning.CONFIG_VARIABLE):
             monkeypatch.delenv(variable, raising=False)
     (tmp_path / "config.yaml").write_text("host: 127.0.0.1\napi-keys: [hunter2]\nlogs-dir: kept\n")
     (tmp_path / "config.yaml").chmod(0o600)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dragoman.adapters import assembly
-from dragoman.adapters.assembly import plan_serving
+from dragoman.adapters import planning
 from dragoman.adapters.cli import dragoman
 from dragoman.adapters.clock import Clock
+from dragoman.adapters.planning import plan_serving
 from dragoman.adapters.storage.sqlite import StateFile, records_of
 from dragoman.core.providers import PROVIDERS
 from dragoman.core.routing.router import Router
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     for known in PROVIDERS:
-        for variable in (*known.key_variables, *known.url_variables, assembly.CONFIG_VARIABLE):
+        for variable in (*known.key_variables, *known.url_variables, planning.CONFIG_VARIABLE):
             monkeypatch.delenv(variable, raising=False)
     (tmp_path / "config.yaml").write_text(TEXT)
     (tmp_path / "config.yaml").chmod(0o600)

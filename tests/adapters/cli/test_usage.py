@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dragoman.adapters import assembly
+from dragoman.adapters import planning
 from dragoman.adapters.cli import dragoman
 from dragoman.core.providers import PROVIDERS
 from tests.adapters.storage.test_usage import entry, filled
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     for known in PROVIDERS:
-        for variable in (*known.key_variables, *known.url_variables, assembly.CONFIG_VARIABLE):
+        for variable in (*known.key_variables, *known.url_variables, planning.CONFIG_VARIABLE):
             monkeypatch.delenv(variable, raising=False)
     (tmp_path / "config.yaml").write_text(TEXT)
     (tmp_path / "config.yaml").chmod(0o600)

@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from dragoman import __version__
-from dragoman.adapters.assembly import Plan
 from dragoman.adapters.doctor.findings import Level
 from dragoman.adapters.doctor.of_gateway import check_configuration, check_credentials, check_permissions, check_port
+from dragoman.adapters.planning import Plan
 from tests.small_server import Said, raw_server, small_server
 
 TEXT = "host: 127.0.0.1\napi-keys: [sk-5ecret]\nauth-dir: {folder}/auth\nstate-file: {folder}/state\nopenai-compatibility: [{{name: a, base-url: 'http://a/v1'}}]\n"

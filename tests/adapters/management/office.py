@@ -8,12 +8,12 @@ from typing import Any
 
 import attrs
 
-from dragoman.adapters.assembly import plan_serving
 from dragoman.adapters.config_file import ConfigFileError
 from dragoman.adapters.line_writer import LineWriter
 from dragoman.adapters.logs import Logs
 from dragoman.adapters.management import ROUTES, Outside
 from dragoman.adapters.management.desk import Desk
+from dragoman.adapters.planning import plan_serving
 from dragoman.adapters.reloading import Reloading
 from dragoman.adapters.watching import Watch
 from dragoman.core.config import Config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.adapters.assembly import plan_serving, state_path
+from dragoman.adapters.planning import plan_serving, state_path
 from dragoman.core.config import Config
 
 

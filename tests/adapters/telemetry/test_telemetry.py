@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dragoman.adapters import telemetry
-from dragoman.adapters.assembly import plan_serving
 from dragoman.adapters.config_file import ConfigFileError
+from dragoman.adapters.planning import plan_serving
 
 
 def written(folder: Path, exporter: str) -> Path:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.adapters.assembly import Overrides, Plan, find_config, plan_serving
 from dragoman.adapters.config_file import ConfigFileError
+from dragoman.adapters.planning import Overrides, Plan, find_config, plan_serving
 from dragoman.core.config import ClientKey
 from dragoman.core.config_parsing import check_exposure
 
