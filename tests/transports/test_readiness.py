@@ -13,7 +13,7 @@ import uvloop
 from dragoman.transports.on_asyncio import readiness as on_asyncio
 from dragoman.transports.on_trio import readiness as on_trio
 from dragoman.transports.readiness import READ, WRITE, Readiness, Selected
-from tests.transports.watchers import Watcher, pair
+from tests.transports.watchers import NoFile, Watcher, pair
 
 Turn = Callable[[], Awaitable[None]]  # long enough for whatever is due to happen, and no longer
 Story = Callable[[Readiness, Turn], Awaitable[None]]
@@ -332,10 +332,6 @@ def test_closed_it_calls_nobody(run: Run) -> None:
     run(story, errors)
     run(and_again, errors)
     assert errors == []
-
-
-class NoFile(selectors.SelectSelector):
-    """What there is on Windows: a selector without a number."""
 
 
 def test_where_selectors_are_no_files_each_socket_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,21 @@
 """Sockets and who watches them, for the tests of readiness and links."""
 
 import contextlib
+import selectors
 import socket
 from collections.abc import Callable, Iterator
 
 from dragoman.transports.readiness import Watched
+
+
+class NoFile(selectors.SelectSelector):
+    """What there is on Windows: a selector without a number."""
+
+
+class Windows:
+    """In place of the module `selectors`, where it is asked for the best selector there is."""
+
+    DefaultSelector = NoFile
 
 
 def nothing() -> None:

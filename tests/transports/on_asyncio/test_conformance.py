@@ -10,6 +10,7 @@ import pytest
 from dragoman.transports.on_asyncio.server import Server
 from dragoman.transports.services import Service, Settings
 from tests.transports.conformance import Conformance, ServerThread, Stoppable, run_in_thread
+from tests.transports.watchers import Windows
 
 
 def serving_on(factory: Callable[[], asyncio.AbstractEventLoop]) -> ServerThread:
@@ -59,3 +60,14 @@ class TestUvloop(Conformance):
         """Skip where it is not installed."""
         uvloop = pytest.importorskip("uvloop")
         cls.server_thread = staticmethod(serving_on(uvloop.new_event_loop))
+
+
+class TestAsyncioWithCallbacks(Conformance):
+    """On asyncio's own loop, which calls for each socket, as on Windows."""
+
+    server_thread = staticmethod(serving_on(asyncio.new_event_loop))
+
+    @pytest.fixture(autouse=True)
+    def no_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is no selector that is a file."""
+        monkeypatch.setattr("dragoman.transports.on_asyncio.readiness.selectors", Windows)

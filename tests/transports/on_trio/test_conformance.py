@@ -4,11 +4,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
+import pytest
 import trio
 
 from dragoman.transports.on_trio.server import Server
 from dragoman.transports.services import Service, Settings
 from tests.transports.conformance import Conformance, Stoppable, run_in_thread
+from tests.transports.watchers import Windows
 
 
 @contextlib.contextmanager
@@ -35,3 +37,14 @@ class TestTrio(Conformance):
     """On trio."""
 
     server_thread = staticmethod(server_thread)
+
+
+class TestTrioWithTasks(Conformance):
+    """On trio, a task waiting for each socket, as on Windows."""
+
+    server_thread = staticmethod(server_thread)
+
+    @pytest.fixture(autouse=True)
+    def no_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is no selector that is a file."""
+        monkeypatch.setattr("dragoman.transports.on_trio.readiness.selectors", Windows)
