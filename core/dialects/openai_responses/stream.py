@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dragoman.core.chat.blocks import Reasoning
-from dragoman.core.chat.fault import TRUNCATED
+from dragoman.core.chat.fault import TRUNCATED, Fault
 from dragoman.core.chat.stream import (
     AnswerEnded,
     AnswerStarted,
@@ -143,6 +143,10 @@ class Reader(EventStreamReader):
             event.error if isinstance(event.error, dict) else {**flat, "message": event.error or flat.get("message")}
         )
         self._fail(fault_in_stream(error, flat), out)
+
+    def _fail(self, fault: Fault, out: list[Delta]) -> None:
+        self._open = None
+        super()._fail(fault, out)
 
     # -- the response
 

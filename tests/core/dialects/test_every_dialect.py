@@ -113,6 +113,21 @@ def test_hostile_streams_end_in_order(dialect: Dialect, data: st.DataObject) -> 
 
 
 @given(st.data())
+def test_what_follows_an_end_is_not_read(dialect: Dialect, data: st.DataObject) -> None:
+    """An end, of this format or of another one, and an error, wherever they stand and however the stream is cut."""
+    stream = written(dialect, data.draw(answers(provider=dialect.provider)))
+    events = [event + b"\n\n" for event in stream.split(b"\n\n") if event]
+    at = data.draw(st.integers(0, len(events)))
+    end = data.draw(st.sampled_from([b"data: [DONE]\n\n", b'data: {"error":{"message":"so it goes"}}\n\n', events[-1]]))
+    cut = [*events[:at], end, *events[max(0, at - 1) :]]  # the same again first: what a reader expects most
+    together = read_all(dialect.reader(), [b"".join(cut)])
+    assert_grammar(together)
+    one_by_one = read_all(dialect.reader(), cut)
+    assert_grammar(one_by_one)
+    assert fold(together) == fold(one_by_one)
+
+
+@given(st.data())
 def test_events_of_any_json_do_no_harm(dialect: Dialect, data: st.DataObject) -> None:
     events = data.draw(st.lists(JSON | _twisted(dialect, data), max_size=4))
     stream = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
