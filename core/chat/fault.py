@@ -4,14 +4,12 @@ The same value is read from an HTTP error (`Dialect.classify_error`), from an er
 any dialect (`Dialect.build_error`). Refusals for limits are daily business and therefore values, not exceptions.
 """
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Literal
 
 import attrs
 
-from dragoman.core.instants import parse_http_date
+from dragoman.core.instants import told_delay
 
 FaultKind = Literal[
     "bad_request",  # the request is wrong; nobody else will take it
@@ -93,58 +91,6 @@ def kind_of_status(status: int) -> FaultKind:
             return "bad_request" if 400 <= status < 500 else "internal"
 
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
-_IN_WORDS = re.compile(
-    r"(?:try again in|retry in|reset after) ((?:\d+(?:\.\d+)?(?:ms|h|m|s)){1,4})", re.ASCII | re.IGNORECASE
-)
-
-
-def duration(text: str) -> float | None:
-    """Read a length of time as providers write it, in seconds.
-
-    >>> duration("1m2.5s"), duration("120ms"), duration("34.074824224s"), duration("1h0m0s"), duration("soon"), duration("")
-    (62.5, 0.12, 34.074824224, 3600.0, None, None)
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None or not text:
-        return None
-    hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds + millis / 1000
-
-
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Read ``retry-after-ms`` or ``retry-after``, the more exact first.
-
-    Args:
-        headers: Names in lower case.
-        now: Epoch seconds, to which a date is relative.
-
-    Returns:
-        Seconds from `now`, never negative; None when neither says anything.
-
-    >>> retry_after({"retry-after": "2", "retry-after-ms": "1500"}, 0.0), retry_after({"retry-after": "soon"}, 0.0)
-    (1.5, None)
-    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:07 GMT"}, 2.0)
-    5.0
-
-    """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        try:
-            seconds = float(value) * scale
-        except ValueError:
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    date = parse_http_date(headers.get("retry-after", "").strip())
-    return None if date is None else max(0.0, date - now)
-
-
-def retry_in_words(message: str) -> float | None:
-    """Find a length of time in the words of an error, in seconds.
-
-    >>> retry_in_words("Rate limit reached. Please try again in 1.5s."), retry_in_words("slow down")
-    (1.5, None)
-    """
-    found = _IN_WORDS.search(message)
-    return duration(found[1]) if found else None
+    """Seconds from `now` (epoch seconds) until to come again, by header names in lower case; see `told_delay`."""
+    return told_delay(headers.get("retry-after-ms"), headers.get("retry-after"), now=now)

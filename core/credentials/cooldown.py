@@ -6,24 +6,17 @@ windows of subscriptions in epoch seconds); google.rpc (RetryInfo, ErrorInfo); C
 read counts as not said: no function here raises, whatever a provider sends.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from dragoman.core.credentials.quota import ReportedWindow
-from dragoman.core.instants import parse_retry_after
+from dragoman.core.instants import duration_in_words, parse_duration, told_delay
 
 Field = tuple[bytes, bytes]
 
 _YEAR: Final = 366 * 86400.0
-_GO_DURATION: Final = re.compile(r"(?:(\d{1,6}(?:\.\d{1,9})?)(ms|us|µs|ns|d|h|m|s))")
-_UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_IN_WORDS: Final = re.compile(
-    r"(?:after|again in|retry in)\s+(\d{1,6}(?:\.\d{1,9})?)\s*(ms|s\b|sec|m\b|min|h\b)", re.IGNORECASE
-)
-_WORD_UNITS: Final = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _UNIFIED: Final = ("5h", "7d", "7d_oi")
 
 
@@ -56,9 +49,9 @@ def _read_time(text: str) -> tuple[float, bool] | None:
 
 
 def _read_worded(text: str) -> tuple[float, bool] | None:
-    pairs = _GO_DURATION.findall(text)
-    if pairs and "".join(amount + unit for amount, unit in pairs) == text:
-        return sum(float(amount) * _UNITS[unit] for amount, unit in pairs), True
+    seconds = parse_duration(text)
+    if seconds is not None:
+        return seconds, True
     if not text[:4].isdecimal():
         return None
     try:
@@ -87,12 +80,10 @@ def told_instant(fields: Sequence[Field], error: object, windows: Sequence[Repor
     if spent:
         return max(spent)
     headers = dict(fields)
-    delay = headers.get(b"retry-after-ms")
-    if delay is not None and (ms := _number(delay)) is not None:
-        return now + ms / 1000
-    retry_after = headers.get(b"retry-after")
-    if retry_after is not None and (at := parse_retry_after(retry_after.decode("latin-1"), now=now)) is not None:
-        return at
+    milliseconds, after = headers.get(b"retry-after-ms", b""), headers.get(b"retry-after", b"")
+    delay = told_delay(milliseconds.decode("latin-1"), after.decode("latin-1"), now=now)
+    if delay is not None:
+        return now + delay
     at = _told_in_body(error, now)
     if at is None and windows:  # it names windows and none of them is spent: the nearest is a better guess than none
         at = min(window.resets_at for window in windows)
@@ -125,9 +116,9 @@ def _instants_in(error: object, now: float) -> Iterator[float]:
         for key in ("resets_at", "resets_in_seconds", "retry_after", "retry_after_seconds"):
             yield from _read(part.get(key), now)
     for part in error_parts(error):
-        match = _IN_WORDS.search(str(part.get("message", ""))[:2000])
-        if match is not None:
-            yield now + float(match[1]) * _WORD_UNITS[match[2].lower()]
+        seconds = duration_in_words(str(part.get("message", "")))
+        if seconds is not None:
+            yield now + seconds
 
 
 def _read(value: object, now: float) -> Iterator[float]:

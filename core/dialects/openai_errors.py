@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dragoman.core.chat.fault import Fault, FaultKind, duration, retry_after, retry_in_words
+from dragoman.core.chat.fault import Fault, FaultKind, retry_after
 from dragoman.core.dialects import reading
+from dragoman.core.instants import duration_in_words, parse_duration
 
 # What the words mean, wherever they stand (``code`` before ``type``).
 KINDS: Mapping[str, FaultKind] = {
@@ -64,7 +65,7 @@ def wait_of(
     if wait is None:
         wait = _wait_of_empty_buckets(headers)
     if wait is None and status == 429:
-        wait = retry_in_words(message)
+        wait = duration_in_words(message)
     return wait
 
 
@@ -82,7 +83,7 @@ def _wait_of_empty_buckets(headers: Mapping[str, str]) -> float | None:
         wait
         for name, left in headers.items()
         if name.startswith("x-ratelimit-remaining-") and left.strip() == "0"
-        for wait in [duration(headers.get(name.replace("remaining", "reset", 1), ""))]
+        for wait in [parse_duration(headers.get(name.replace("remaining", "reset", 1), ""))]
         if wait is not None
     ]
     return max(waits, default=None)

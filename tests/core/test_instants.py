@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.instants import parse_http_date, parse_retry_after
+from dragoman.core.instants import duration_in_words, parse_duration, parse_http_date, parse_retry_after, told_delay
 
 YEAR = 31_536_000
 NOW = 1_700_000_000.0
@@ -60,3 +60,51 @@ def test_forms(text: str, expected: float | None) -> None:
 def test_any_text_is_read_or_not(text: str) -> None:
     at = parse_retry_after(text, now=NOW)
     assert at is None or NOW <= at < NOW + YEAR
+
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+LENGTHS = st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(list(UNITS))), min_size=1, max_size=4)
+
+
+@given(
+    LENGTHS,
+    st.sampled_from(
+        ["Please try again in {}.", "retry in {}", "limit: reset after {} or so", "Retry after {}, please"]
+    ),
+)
+def test_lengths_of_time_are_read_alone_and_in_words(parts: list[tuple[int, str]], words: str) -> None:
+    text = "".join(f"{amount}{unit}" for amount, unit in parts)
+    seconds = sum(amount * UNITS[unit] for amount, unit in parts)
+    assert parse_duration(text) == pytest.approx(seconds)
+    assert duration_in_words(words.format(text)) == pytest.approx(seconds)
+    assert parse_duration(text + "!") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("reset after 3 min", 180),
+        ("Retry in 2 H", 7200),
+        ("again in 1.5 sec", 1.5),
+        ("again in 20 seconds", 20),
+        ("after 2 hours", 7200),
+        ("after all", None),
+    ],
+)
+def test_words_of_other_providers(message: str, seconds: float | None) -> None:
+    assert duration_in_words(message) == seconds
+
+
+@given(st.text(max_size=30) | st.none(), st.text(max_size=30) | st.none(), st.text(max_size=60))
+def test_delays_of_any_text(milliseconds: str | None, after: str | None, words: str) -> None:
+    delay = told_delay(milliseconds, after, now=NOW)
+    assert delay is None or 0 <= delay < YEAR
+    for found in (parse_duration(words), duration_in_words(words)):
+        assert found is None or found >= 0
+
+
+@given(st.floats(0, 10**6), st.integers(0, 10**6))
+def test_the_more_exact_header_comes_first(milliseconds: float, seconds: int) -> None:
+    assert told_delay(f"{milliseconds:.3f}", str(seconds), now=NOW) == pytest.approx(milliseconds / 1000, abs=1e-6)
+    assert told_delay("-1", str(seconds), now=NOW) == seconds
+    assert told_delay(None, None, now=NOW) is None

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from dragoman.core.chat.fault import Fault, FaultKind, duration, kind_of_status, retry_after, retry_in_words
+from dragoman.core.chat.fault import Fault, FaultKind, kind_of_status, retry_after
 from dragoman.core.dialects import reading
+from dragoman.core.instants import duration_in_words, parse_duration
 from dragoman.core.json_text import dumps
 
 _TYPE = "type.googleapis.com/google.rpc."
@@ -97,7 +98,7 @@ def _wait(details: list[dict[str, Any]], message: str, now: float | None) -> flo
     for detail in details:
         more = reading.sub_object(detail, "metadata")
         for text in (reading.text(detail, "retryDelay"), reading.text(more, "quotaResetDelay")):
-            found = duration(text)
+            found = parse_duration(text)
             if found is not None:
                 return found
         stamp = reading.text(more, "quotaResetTimeStamp")
@@ -106,7 +107,7 @@ def _wait(details: list[dict[str, Any]], message: str, now: float | None) -> flo
                 return max(0.0, datetime.fromisoformat(stamp).timestamp() - now)
             except (ValueError, OverflowError):
                 continue
-    return retry_in_words(message)
+    return duration_in_words(message)
 
 
 def build_error(fault: Fault) -> tuple[int, bytes]:

@@ -12,7 +12,7 @@ import msgspec
 
 from dragoman.core.chat.answer import Finish
 from dragoman.core.chat.blocks import CallKind, Reasoning
-from dragoman.core.chat.fault import TRUNCATED, retry_in_words
+from dragoman.core.chat.fault import TRUNCATED
 from dragoman.core.chat.loss import Loss
 from dragoman.core.chat.names import made_up_call_id
 from dragoman.core.chat.signature import Signature
@@ -45,6 +45,7 @@ from dragoman.core.dialects.openai_chat.answer import (
 from dragoman.core.dialects.openai_chat.content import parse_call_signature
 from dragoman.core.dialects.openai_chat.errors import fault_of
 from dragoman.core.dialects.openai_chat.request import parse_reasoning
+from dragoman.core.instants import duration_in_words
 from dragoman.core.json_text import loads
 from dragoman.core.sse import ServerSentEvent
 
@@ -426,7 +427,7 @@ class Reader(EventStreamReader):
     def _read_error(self, error: Any, out: list[Delta]) -> None:
         node = error if isinstance(error, dict) else {"message": error}
         message = reading.error_message(node, b"", 0)
-        self._fail(fault_of(node, message, 0, retry_in_words(message)), out)
+        self._fail(fault_of(node, message, 0, duration_in_words(message)), out)
 
     def _cut(self, out: list[Delta]) -> None:
         if self._choices and all(choice.finish for choice in self._choices.values()):

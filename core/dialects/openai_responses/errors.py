@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dragoman.core.chat.fault import Fault, FaultKind, kind_of_status, retry_after, retry_in_words
+from dragoman.core.chat.fault import Fault, FaultKind, kind_of_status, retry_after
 from dragoman.core.dialects import reading
 from dragoman.core.dialects.openai_errors import KINDS, WORDS, status_of, status_said, wait_in_body, wait_of
+from dragoman.core.instants import duration_in_words
 from dragoman.core.json_text import dumps
 
 _KINDS: Mapping[str, FaultKind] = {
@@ -78,7 +79,7 @@ def fault_in_stream(error: Mapping[str, Any], beside: Mapping[str, Any]) -> Faul
         headers = {name.lower(): str(value) for name, value in reading.sub_object(beside, "headers").items()}
         wait = retry_after(headers, 0.0)
     if wait is None:
-        wait = retry_in_words(message)
+        wait = duration_in_words(message)
     status = reading.whole(beside, "status_code") or reading.whole(beside, "status") or 0
     return fault_of(error, message, status if 400 <= status <= 599 else 0, wait)
 
@@ -109,6 +110,6 @@ def failed_node(fault: Fault) -> dict[str, Any]:
         code = "insufficient_quota"
     elif fault.kind == "bad_request":
         code = fault.code or "invalid_prompt"
-    elif fault.kind == "rate_limit" and fault.retry_after is not None and retry_in_words(message) is None:
+    elif fault.kind == "rate_limit" and fault.retry_after is not None and duration_in_words(message) is None:
         message = f"{message} Please try again in {round(min(fault.retry_after, 1e9), 3)}s."
     return {"code": code, "message": message}

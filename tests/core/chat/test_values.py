@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from dragoman.core.chat.arguments import build_arguments, parse_arguments, unwrap_free_text, wrap_free_text
 from dragoman.core.chat.blocks import Inline, Text, ToolResult
-from dragoman.core.chat.fault import STATUS, Fault, duration, kind_of_status, retry_after, retry_in_words
+from dragoman.core.chat.fault import STATUS, Fault, kind_of_status, retry_after
 from dragoman.core.chat.loss import Loss, Losses, changed, dropped, hint
 from dragoman.core.chat.media import data_url, inline_of, inline_text, standard_base64, text_of
 from dragoman.core.chat.request import ChatRequest, Message
 from dragoman.core.chat.signature import Signature
 from dragoman.core.chat.usage import TokenUsage
+from dragoman.core.instants import duration_in_words
 from tests.strategies_chat import ARGUMENTS, OBJECTS, TEXT
 
 
@@ -63,19 +64,11 @@ def test_a_status_of_no_error_is_not_told(status: int) -> None:
     assert Fault("timeout", "x", status).http_status == 504
 
 
-@given(st.floats(0, 10**6), st.sampled_from(["{}s", "{}ms"]))
-def test_lengths_of_time(value: float, form: str) -> None:
-    text = form.format(f"{value:.3f}")
-    found = duration(text)
-    assert found is not None
-    assert abs(found - float(f"{value:.3f}") * (0.001 if "ms" in form else 1)) < 1e-6
-
-
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_headers_of_any_text(one: str, other: str) -> None:
     found = retry_after({"retry-after": one, "retry-after-ms": other}, 0.0)
     assert found is None or found >= 0
-    retry_in_words(one)
+    duration_in_words(one)
     assert retry_after({"retry-after": "inf", "retry-after-ms": "nan"}, 0.0) is None
     assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:07 GMT"}, 9.0) == 0.0
 
