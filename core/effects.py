@@ -1,7 +1,7 @@
 """What the core asks of a transport, and what a transport tells the core: the whole border on one page.
 
 A transport owns one `ClientConnection` (see `dragoman.core.connection`) for each client socket. It tells the connection what
-happened, each time with ``now``, and performs the effects that come back, in order, at once, deciding nothing::
+happened, each time with ``now``, and performs the effects that come back, in order, at once (`Afterwards` soon), deciding nothing::
 
     connection.client_sent(data, now)                     bytes from the client; b"" = it closed or reset
     connection.upstream_opened(attempt, now, reused)      the connection of OpenUpstream stands
