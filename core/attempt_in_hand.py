@@ -68,11 +68,11 @@ class AttemptInHand:
 
     def ask(self, request: Request) -> bytes:
         """What is sent to the provider, on behalf of a client that sent `request`."""
-        target, lane, notes = self.target, self.lane, request.notes
-        forwarded: tuple[bytes, bytes] | None = notes.get(target.dialect)
+        target, lane, known = self.target, self.lane, request.findings
+        forwarded: tuple[bytes, bytes] | None = known.get(target.dialect)
         if forwarded is None:
             query = forwarded_query(request.query, target.dialect)
-            forwarded = notes[target.dialect] = query, forwarded_fields(request.fields, target.dialect)
+            forwarded = known[target.dialect] = query, forwarded_fields(request.fields, target.dialect)
         return b"POST %b%b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
             target.base_path,
             lane.path,

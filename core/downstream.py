@@ -44,7 +44,7 @@ class Request(msgspec.Struct, frozen=True):
         body: Decoded from its Content-Encoding.
         bytes_in: Length of the body as received.
         is_http_1_0: The client speaks HTTP/1.0.
-        notes: What was worked out from the head alone. Requests of a connection whose heads say the same share it.
+        findings: What was worked out from the head alone. Requests of a connection whose heads say the same share it.
 
     """
 
@@ -55,7 +55,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
     bytes_in: int
     is_http_1_0: bool = False
-    notes: dict[str, Any] = msgspec.field(default_factory=dict)
+    findings: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Downstream:
@@ -84,7 +84,7 @@ class Downstream:
         self._is_bodiless = False
         self._said: object = None
         self._asked: tuple[str, str, str, Mapping[bytes, bytes]] = ("", "", "", {})
-        self._notes: dict[str, Any] = {}
+        self._findings: dict[str, Any] = {}
         self.head: RequestHead | None = None
         self.keeps_alive = True
 
@@ -185,10 +185,10 @@ class Downstream:
 
     def _request(self, head: RequestHead, data: bytes) -> Request:
         if self._heads.said is not self._said:
-            self._said, self._asked, self._notes = self._heads.said, _asked(head), {}
+            self._said, self._asked, self._findings = self._heads.said, _asked(head), {}
         method, path, query, fields = self._asked
         body = self._decode(coding_of(head.fields), data) if b"content-encoding" in fields and data else data
-        return Request(method, path, query, fields, body, len(data), head.is_http_1_0, self._notes)
+        return Request(method, path, query, fields, body, len(data), head.is_http_1_0, self._findings)
 
     def _decode(self, coding: str, data: bytes) -> bytes:
         try:

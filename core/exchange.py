@@ -128,8 +128,8 @@ class Exchange:
         try:
             if request.method == "OPTIONS" and self._answer_preflight(now, effects):
                 return
-            endpoint = request.notes.get("endpoint") or find_endpoint(request.method, request.path)
-            request.notes["endpoint"] = endpoint
+            endpoint = request.findings.get("endpoint") or find_endpoint(request.method, request.path)
+            request.findings["endpoint"] = endpoint
             self._out.dialect, self._is_found = endpoint.dialect, True
             if endpoint.needs_key and not self._canary:
                 self._notes.client_key = self._who_asks()
@@ -148,9 +148,9 @@ class Exchange:
     def _who_asks(self) -> ClientKey:
         """Whose key was shown; a client that shows the same one again, byte for byte, is not asked twice."""
         request, keys = self._request, self._gateway.keys
-        known: tuple[ClientKeys, ClientKey] | None = request.notes.get("key")
+        known: tuple[ClientKeys, ClientKey] | None = request.findings.get("key")
         if known is None or known[0] is not keys:
-            known = request.notes["key"] = keys, keys.check(request.fields, request.query)
+            known = request.findings["key"] = keys, keys.check(request.fields, request.query)
         return known[1]
 
     def _read_ask(self, endpoint: Endpoint, now: float) -> Ask:

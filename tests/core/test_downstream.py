@@ -53,7 +53,7 @@ def read_one(data: bytes, limit: int = LIMIT) -> Request:
         max_size=8,
     )
 )
-def test_notes_are_shared_by_heads_that_say_the_same(asked: list[tuple[bytes, bytes, bytes]]) -> None:
+def test_findings_are_shared_by_heads_that_say_the_same(asked: list[tuple[bytes, bytes, bytes]]) -> None:
     """The same but for the length; and what is said of it then is what each one says, whoever spoke before."""
     down = a_downstream()
     before: Request | None = None
@@ -69,7 +69,7 @@ def test_notes_are_shared_by_heads_that_say_the_same(asked: list[tuple[bytes, by
         assert f"{request.path}{'?' * bool(request.query)}{request.query}" == target.decode()
         assert request.body == body
         if before is not None:
-            assert (request.notes is before.notes) == ((target, key) == said)
+            assert (request.findings is before.findings) == ((target, key) == said)
         before, said = request, (target, key)
         down.start_answer(200, [], length=0)
         down.finish()
