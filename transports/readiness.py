@@ -4,19 +4,23 @@ A wait for each socket costs a task (trio) or a handle (asyncio), a system call 
 arrives: half of what a small exchange takes. So the sockets stand in a selector of our own (epoll, kqueue), which stays armed, and the
 event loop waits for that selector to become readable itself.
 
-What is written while sockets are called is sent when all were, or `MOST` of them: whoever it goes to is woken once for many answers, not
+What is written while sockets are called is sent when all were, or a crowd of them: whoever it goes to is woken once for many answers, not
 for each, and waking is the dearest part of sending to a neighbour (a fifth of a small exchange's time). Where one socket alone is ready, what it
 leads to is sent as soon as it was before.
 """
 
 import selectors
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
 _MOST: Final = 64  # sockets called before what they wrote is sent: the first should not wait for a crowd
+_LONGEST: Final = (
+    0.005  # seconds of a turn after which nobody else is looked for: clients that come, and deadlines, wait meanwhile
+)
 
 
 class Watched(Protocol):
@@ -129,10 +133,10 @@ class Selected:
         self._selector.close()
 
     def turn(self) -> None:
-        """Call all who are ready, and those who become ready meanwhile, up to `_MOST` or a little more; never waits."""
-        called = 0
+        """Call all who are ready, and those who become ready meanwhile, until it is enough; never waits."""
+        called, until = 0, time.monotonic() + _LONGEST
         self.is_turning = True
-        while called < _MOST and (ready := self._selector.select(0)):
+        while ready := self._selector.select(0):
             for key, events in ready:
                 called += 1
                 watched: Watched = key.data
@@ -149,6 +153,8 @@ class Selected:
                     self._flush()
             if len(ready) == 1:  # nobody to be sent with
                 self._flush()
+            if called >= _MOST or time.monotonic() >= until:
+                break
         self._flush()
         self.is_turning = False
         while self._called_soon:

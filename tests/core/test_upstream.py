@@ -152,7 +152,10 @@ def test_broken_answers_are_told_apart(wire: bytes, message: str) -> None:
         (b"HTTP/1.1 100 Go on\r\n\r\n", "closed the connection in the middle of its head"),
         (OK + b"Content-Length: 3\r\n\r\nab", "cut its answer: closed 1 bytes before"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", "cut its answer: closed before the last chunk"),
-        (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"abc", mtime=0)[:-1], "cut its answer: cut before the end"),
+        (
+            OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"abc", mtime=0)[:-1],
+            "cut its answer: cut before the end",
+        ),
     ],
 )
 def test_answers_that_end_too_early(wire: bytes, message: str) -> None:

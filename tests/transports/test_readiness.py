@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -295,6 +296,24 @@ def test_a_crowd_does_not_make_the_first_wait(run: Run) -> None:
     assert errors == []
     assert calls.count("read") == calls.count("flush") == 150
     assert calls.index("flush") < 100
+
+
+@pytest.mark.parametrize(("pause", "most"), [(0.0, 64), (0.01, 1)])
+def test_a_turn_ends_though_somebody_is_always_ready(pause: float, most: int) -> None:
+    """Who comes and what is due must not wait for a flood, be it of many small things or of one that takes long."""
+    calls: list[int] = []
+
+    def readable() -> None:
+        calls.append(1)
+        time.sleep(pause)
+
+    ready = Selected(selectors.DefaultSelector(), lambda call: None, lambda error: pytest.fail(str(error)))
+    with pair() as (ours, theirs):
+        theirs.send(b"never read")
+        ready.watch(ours, Watcher(readable), READ)
+        ready.turn()
+        assert 1 <= len(calls) <= most
+        ready.close()
 
 
 @pytest.mark.parametrize("run", WITHOUT)
