@@ -165,7 +165,10 @@ class Selected:
     def _flush(self) -> None:
         written, self._written = self._written, []
         for watched in written:
-            self._call(watched.flush)
+            try:
+                watched.flush()
+            except Exception as error:
+                self._on_error(error)
 
     def _call(self, call: Callable[[], None]) -> None:
         try:

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dragoman.core.effects import Step
-from dragoman.transports.driver import Connection, Driver, Nobody
-from dragoman.transports.links import ClientLink
+from dragoman.transports.clients import Clients, prepare
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.network import AsyncioNetwork
 from dragoman.transports.on_asyncio.readiness import readiness
@@ -96,15 +95,14 @@ class Server:
         self._workers = ThreadPoolExecutor(WORKERS, "dragoman-serve")  # no thread before there is work
         self._timers = Timers(self._hurry)
         self._timer: asyncio.TimerHandle | None = None
-        self._drivers: set[Driver] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_ending = False
         self._stopped = asyncio.Event()
         self._aborted = asyncio.Event()
         self._all_gone = asyncio.Event()
         self._network = AsyncioNetwork()
         self._readiness: Readiness
         self._upstreams: UpstreamLinks
+        self._clients: Clients
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
@@ -116,10 +114,13 @@ class Server:
         """Serve; returns when everything is closed."""
         self._readiness = readiness(self._settings.on_error)
         self._upstreams = UpstreamLinks(self._network, self._readiness, self._settings)
+        self._clients = Clients(
+            self._upstreams, self._readiness, self._serving, self._timers, self._settings, self._all_gone.set
+        )
         acceptors = [Acceptor(service, functools.partial(self._take, service)) for service in self._services]
         expiring = asyncio.create_task(self._expire())
         self._tasks.add(expiring)
-        jobs = [self._begin_job(job) for job in self._settings.jobs]
+        jobs = [self._clients.begin_job(job) for job in self._settings.jobs]
         try:
             for acceptor in acceptors:
                 acceptor.start()
@@ -151,32 +152,22 @@ class Server:
             self._timer.cancel()
         self._readiness.close()
 
-    def _begin_job(self, job: Connection) -> Driver:
-        driver = Driver(
-            job, Nobody(), self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
-        )
-        driver.start()
-        return driver
-
     async def _end(self) -> None:
         """Let running exchanges end, then end those that have not."""
-        self._is_ending = True
-        for driver in list(self._drivers):
-            driver.drain()
+        self._clients.drain()
         aborted = asyncio.create_task(self._aborted.wait())
         try:
             await self._until_all_gone(self._settings.drain_seconds, aborted)
         finally:
             aborted.cancel()
-        for driver in list(self._drivers):
-            driver.abort()
+        self._clients.abort()
         await self._until_all_gone(LAST_WORDS)
-        for driver in list(self._drivers):
+        for driver in list(self._clients.drivers):
             driver.client.close()
         await self._until_all_gone(LAST_WORDS)
 
     async def _until_all_gone(self, seconds: float, *or_until: "asyncio.Task[Any]") -> None:
-        if self._drivers:
+        if self._clients.drivers:
             gone = asyncio.create_task(self._all_gone.wait())
             try:
                 await asyncio.wait({gone, *or_until}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -186,16 +177,14 @@ class Server:
     def _take(self, service: Service, sock: socket.socket, peer: str, on_gone: Callable[[], None]) -> None:
         """Serve a client, to its end; a bug of ours ends one connection, not all."""
         try:
-            sock.setblocking(False)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(sock)
             if service.tls is not None:
                 bringing = self._take_tls(service, sock, peer, TLSPipe(service.tls), on_gone)
                 task = asyncio.get_running_loop().create_task(bringing)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             else:
-                self._begin(service, sock, None, peer, on_gone)
+                self._clients.begin(service, sock, None, peer, on_gone)
         except Exception as error:
             if not isinstance(error, OSError):  # else the client left already
                 self._settings.on_error(error)
@@ -209,7 +198,7 @@ class Server:
         try:
             async with asyncio.timeout(HANDSHAKE):
                 await shake_hands(self._network, sock, tls)
-            self._begin(service, sock, tls, peer, on_gone)
+            self._clients.begin(service, sock, tls, peer, on_gone)
             begun = True
         except OSError:
             pass  # the client left, does not speak TLS, or takes too long for it
@@ -219,34 +208,6 @@ class Server:
             if not begun:
                 sock.close()
                 on_gone()
-
-    def _begin(
-        self, service: Service, sock: socket.socket, tls: TLSPipe | None, peer: str, on_gone: Callable[[], None]
-    ) -> None:
-        connection = service.connect(peer)
-        link = ClientLink(sock, tls, self._readiness, lambda link: self._end_of(link.driver, on_gone))
-        driver = link.driver = Driver(
-            connection,
-            link,
-            self._upstreams,
-            self._serving,
-            self._timers,
-            self._settings.now,
-            self._settings.on_error,
-        )
-        self._drivers.add(driver)
-        driver.start()
-        if self._is_ending:
-            driver.drain()
-        link.wake()
-
-    def _end_of(self, driver: Driver, on_gone: Callable[[], None]) -> None:
-        """A client's connection is closed."""
-        driver.closed()
-        on_gone()
-        self._drivers.discard(driver)
-        if self._is_ending and not self._drivers:
-            self._all_gone.set()
 
     def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
         def returned(future: "asyncio.Future[Step | Exception]") -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import trio
 
 from dragoman.core.effects import Step
-from dragoman.transports.driver import Connection, Driver, Nobody
-from dragoman.transports.links import ClientLink
+from dragoman.transports.clients import Clients, prepare
+from dragoman.transports.driver import Driver
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.network import TrioNetwork
 from dragoman.transports.on_trio.readiness import readiness
@@ -64,15 +64,15 @@ class Server:
         self._workers = trio.CapacityLimiter(WORKERS)
         self._timers = Timers(self._hurry)
         self._timer_scope = trio.CancelScope()
-        self._drivers: set[Driver] = set()
         self._jobs: list[Driver] = []
-        self._all_gone: trio.Event | None = None
+        self._all_gone = trio.Event()
         self._stopped = trio.Event()
         self._aborted = trio.Event()
         self._nursery: trio.Nursery
         self._network: TrioNetwork
         self._readiness: Readiness
         self._upstreams: UpstreamLinks
+        self._clients: Clients
 
     def stop(self) -> None:
         """Stop in good order; the second time, at once."""
@@ -86,10 +86,13 @@ class Server:
             self._network = TrioNetwork(self._nursery)
             self._readiness = readiness(self._nursery, self._settings.on_error)
             self._upstreams = UpstreamLinks(self._network, self._readiness, self._settings)
+            self._clients = Clients(
+                self._upstreams, self._readiness, self._serving, self._timers, self._settings, self._all_gone.set
+            )
             try:
                 await self._serve()
             finally:
-                for driver in [*self._drivers, *self._jobs]:  # those that did not end by themselves
+                for driver in [*self._clients.drivers, *self._jobs]:  # those that did not end by themselves
                     driver.client.close()
                     driver.closed()
                 self._upstreams.pool.close()
@@ -99,7 +102,7 @@ class Server:
     async def _serve(self) -> None:
         self._nursery.start_soon(self._keep_time)
         self._nursery.start_soon(self._expire)
-        self._jobs = [self._begin_job(job) for job in self._settings.jobs]
+        self._jobs = [self._clients.begin_job(job) for job in self._settings.jobs]
         try:
             async with trio.open_nursery() as acceptors:
                 for service in self._services:
@@ -123,28 +126,18 @@ class Server:
         for job in self._jobs:
             job.abort()
 
-    def _begin_job(self, job: Connection) -> Driver:
-        driver = Driver(
-            job, Nobody(), self._upstreams, self._serving, self._timers, self._settings.now, self._settings.on_error
-        )
-        driver.start()
-        return driver
-
     async def _end(self) -> None:
         """Let running exchanges end, then end those that have not."""
-        self._all_gone = trio.Event()
-        for driver in list(self._drivers):
-            driver.drain()
+        self._clients.drain()
         with trio.move_on_after(self._settings.drain_seconds) as patience:
             self._nursery.start_soon(self._cancel_on_abort, patience)
             await self._until_all_gone()
-        for driver in list(self._drivers):
-            driver.abort()
+        self._clients.abort()
         with trio.move_on_after(LAST_WORDS):
             await self._until_all_gone()
 
     async def _until_all_gone(self) -> None:
-        if self._drivers and self._all_gone is not None:
+        if self._clients.drivers:
             await self._all_gone.wait()
 
     async def _cancel_on_abort(self, scope: trio.CancelScope) -> None:
@@ -169,13 +162,11 @@ class Server:
     def _take(self, service: Service, places: "Places", sock: socket.socket, peer: str) -> None:
         """Serve a client, to its end; a bug of ours ends one connection, not all."""
         try:
-            sock.setblocking(False)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(sock)
             if service.tls is not None:
                 self._nursery.start_soon(self._take_tls, service, places, sock, peer, TLSPipe(service.tls))
             else:
-                self._begin(service, places, sock, None, peer)
+                self._clients.begin(service, sock, None, peer, places.give_back)
         except Exception as error:
             if not isinstance(error, OSError):  # else the client left already
                 self._settings.on_error(error)
@@ -187,7 +178,7 @@ class Server:
         try:
             with trio.fail_after(HANDSHAKE):
                 await shake_hands(self._network, sock, tls)
-            self._begin(service, places, sock, tls, peer)
+            self._clients.begin(service, sock, tls, peer, places.give_back)
             begun = True
         except (OSError, trio.TooSlowError):
             pass  # the client left, or does not speak TLS
@@ -197,32 +188,6 @@ class Server:
             if not begun:
                 sock.close()
                 places.give_back()
-
-    def _begin(self, service: Service, places: "Places", sock: socket.socket, tls: TLSPipe | None, peer: str) -> None:
-        connection = service.connect(peer)
-        link = ClientLink(sock, tls, self._readiness, lambda link: self._end_of(link.driver, places))
-        driver = link.driver = Driver(
-            connection,
-            link,
-            self._upstreams,
-            self._serving,
-            self._timers,
-            self._settings.now,
-            self._settings.on_error,
-        )
-        self._drivers.add(driver)
-        driver.start()
-        if self._all_gone is not None:
-            driver.drain()
-        link.wake()
-
-    def _end_of(self, driver: Driver, places: "Places") -> None:
-        """A client's connection is closed."""
-        driver.closed()
-        places.give_back()
-        self._drivers.discard(driver)
-        if self._all_gone is not None and not self._drivers:
-            self._all_gone.set()
 
     def _in_thread(self, work: Callable[[], Step | Exception], done: Callable[[Step | Exception], None]) -> None:
         async def do() -> None:
