@@ -88,10 +88,3 @@ class Clients:
         self.drivers.discard(driver)
         if self._is_ending and not self.drivers:
             self._on_none_left()
-
-
-def prepare(sock: socket.socket) -> None:
-    """Make an accepted socket ready to be served."""
-    sock.setblocking(False)
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

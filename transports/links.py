@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 READ_SIZE: Final = 64 * 1024
 
 
+def prepare(sock: socket.socket) -> None:
+    """Make a connected socket ready to be a link: it blocks nobody, and nothing small waits in it for more."""
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Link:
     """A connected, non-blocking socket.
 
@@ -295,10 +302,8 @@ class UpstreamLink(Link):
     def release(self) -> None:
         """Keep the connection for others."""
         self._driver = None
-        if (
-            self._written or self.is_backed_up
-        ):  # the answer came before the request was sent: the rest would meet the next one
-            self.close()
+        if self._written or self.is_backed_up:
+            self.close()  # the answer came before the request was sent: the rest would meet the next one
         elif not self.is_closed:
             if self.is_waiting:  # for the client to catch up: its end is to be noticed
                 self.wake()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from dragoman.core.effects import ConnectFailure, FailureKind, Origin
 from dragoman.transports.driver import Driver, Opening
 from dragoman.transports.failures import OpenError, reason, unresolved
-from dragoman.transports.links import UpstreamLink
+from dragoman.transports.links import UpstreamLink, prepare
 from dragoman.transports.pool import Pool
 from dragoman.transports.proxies import ProxyError, handshake_with
 from dragoman.transports.readiness import Readiness
@@ -183,8 +183,7 @@ async def _connect_tcp(network: Network, host: str, port: int, kind: FailureKind
         raise unresolved(host, error, FailureKind.UNRESOLVED if kind is FailureKind.REFUSED else kind) from None
     except OSError as error:
         raise OpenError(kind, f"{host}:{port}: {reason(error)}") from None
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    prepare(sock)
     return sock
 
 

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dragoman.core.effects import Step
-from dragoman.transports.clients import Clients, prepare
+from dragoman.transports.clients import Clients
+from dragoman.transports.links import prepare
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_asyncio.network import AsyncioNetwork
 from dragoman.transports.on_asyncio.readiness import readiness

@@ -1,4 +1,4 @@
-"""The server: accepts clients, gives each a task, keeps the deadlines, stops in good order."""
+"""The server: accepts clients, keeps the deadlines, stops in good order. Callbacks in between: no task for a connection."""
 
 import math
 import signal
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import trio
 
 from dragoman.core.effects import Step
-from dragoman.transports.clients import Clients, prepare
+from dragoman.transports.clients import Clients
 from dragoman.transports.driver import Driver
+from dragoman.transports.links import prepare
 from dragoman.transports.listeners import close_listener
 from dragoman.transports.on_trio.network import TrioNetwork
 from dragoman.transports.on_trio.readiness import readiness
